@@ -1,0 +1,1 @@
+int cbs_placeholder;

@@ -1,0 +1,130 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+    name: "swift-bitswap",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "BitswapNode", targets: ["BitswapNode"]),
+        .library(name: "Bitswap", targets: ["Bitswap"]),
+        .library(name: "Libp2p", targets: ["Libp2p"]),
+        .library(name: "Blockstore", targets: ["Blockstore"]),
+        .library(name: "PeerIdentity", targets: ["PeerIdentity"]),
+        .library(name: "Multiformats", targets: ["Multiformats"]),
+        .executable(name: "bitswap", targets: ["BitswapCLI"]),
+    ],
+    traits: [
+        .trait(name: "Secp256k1", description: "Verify peers with secp256k1 keys, through the system's libsecp256k1.")
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+    ],
+    targets: [
+        // The C core.
+        .systemLibrary(
+            name: "CSodium", path: "CSupport/CSodium", pkgConfig: "libsodium",
+            providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
+        .systemLibrary(
+            name: "CLMDB", path: "CSupport/CLMDB", pkgConfig: "lmdb",
+            providers: [.apt(["liblmdb-dev"]), .brew(["lmdb"])]),
+        .systemLibrary(
+            name: "CProtobufC", path: "CSupport/CProtobufC", pkgConfig: "libprotobuf-c",
+            providers: [.apt(["libprotobuf-c-dev"]), .brew(["protobuf-c"])]),
+        .systemLibrary(
+            name: "CSecp256k1", path: "CSupport/CSecp256k1", pkgConfig: "libsecp256k1",
+            providers: [.apt(["libsecp256k1-dev"]), .brew(["secp256k1"])]),
+        .target(name: "CWire", dependencies: ["CProtobufC"], path: "CSupport/CWire"),
+        .target(name: "CBlockstore", dependencies: ["CLMDB"], path: "CSupport/CBlockstore"),
+
+        // Swift, from the bottom up.
+        .target(
+            name: "Multiformats",
+            dependencies: [.product(name: "Crypto", package: "swift-crypto"), "CSodium"],
+            swiftSettings: strict),
+        .target(
+            name: "PeerIdentity",
+            dependencies: [
+                "Multiformats", "CSodium", "CWire",
+                .target(name: "CSecp256k1", condition: .when(traits: ["Secp256k1"])),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Blockstore",
+            dependencies: ["Multiformats", "CBlockstore", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: strict),
+        .target(
+            name: "Libp2p",
+            dependencies: [
+                "PeerIdentity", "CWire", "Multiformats",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Bitswap",
+            dependencies: [
+                "Libp2p", "Blockstore", "CWire", "PeerIdentity", "Multiformats",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "BitswapNode",
+            dependencies: [
+                "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "BitswapCLI",
+            dependencies: [
+                "BitswapNode",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
+
+        // Tests.
+        .target(
+            name: "TestSupport",
+            dependencies: ["Libp2p", "Blockstore", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio")],
+            path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "MultiformatsTests", dependencies: ["Multiformats"], swiftSettings: strict),
+        .testTarget(name: "PeerIdentityTests", dependencies: ["PeerIdentity"], swiftSettings: strict),
+        .testTarget(name: "BlockstoreTests", dependencies: ["Blockstore"], swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["CWire", "CProtobufC"], swiftSettings: strict),
+        .testTarget(
+            name: "Libp2pTests",
+            dependencies: ["Libp2p", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
+            swiftSettings: strict),
+        .testTarget(name: "BitswapTests", dependencies: ["Bitswap", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "BitswapNodeTests", dependencies: ["BitswapNode", "TestSupport"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)
