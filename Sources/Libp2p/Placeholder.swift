@@ -1,1 +1,0 @@
-enum Libp2pPlaceholder {}
