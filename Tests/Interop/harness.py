@@ -129,13 +129,19 @@ class Peer:
         self.process = case.start(name, command, stdin=subprocess.PIPE)
         self.__dict__.update(json.loads(read_line(self.process, 60, "its first line")))
 
-    def do(self, *command, seconds=60):
+    def ask(self, *command):
         self.process.stdin.write(json.dumps(command).encode() + b"\n")
         self.process.stdin.flush()
-        answer = json.loads(read_line(self.process, seconds, str(command[0])))
+
+    def answer(self, what, seconds):
+        answer = json.loads(read_line(self.process, seconds, what))
         if "error" in answer:
-            raise Failure(f"{self.name}: {command[0]}: {answer['error']}")
+            raise Failure(f"{self.name}: {what}: {answer['error']}")
         return answer["result"]
+
+    def do(self, *command, seconds=60):
+        self.ask(*command)
+        return self.answer(str(command[0]), seconds)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

@@ -44,7 +44,6 @@ def from_pylibp2p(t):
     liar = PyLibp2p(t, "liar", port=4202, lie="altered")
     kubo.connect(liar.address)
     asked = dagpb.cid_v1(os.urandom(99))
-    kubo.process.stdin.write(b'["Download", "%s", "%s"]\n' % (asked.encode(), str(t.path("lie")).encode()))
-    kubo.process.stdin.flush()
+    kubo.ask("Download", asked, str(t.path("lie")))
     t.eventually(lambda: liar.told(), "the liar is asked")
     t.check(not t.path("lie").exists(), "Kubo took a block that does not match")

@@ -1,0 +1,112 @@
+"""Our own node, driven through its command line alone."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+
+from harness import Failure, brief, read_line
+
+FAILED, NOT_FOUND, USAGE = 1, 2, 64
+
+
+@dataclass
+class Result:
+    code: int
+    out: bytes
+    err: str
+    seconds: float
+
+    @property
+    def lines(self):
+        return self.out.decode().splitlines()
+
+
+class Node:
+    """A repository, and the commands that are run on it."""
+
+    def __init__(self, case, name="node", init=True):
+        self.case, self.name, self.repository = case, name, case.path(name)
+        self.environment = {"BITSWAP_PATH": str(self.repository)}
+        if init:
+            self.run("init")
+
+    def run(self, *words, stdin=b"", seconds=60, code=0):
+        """Runs a command to its end. code is the exit status it must have; None allows any."""
+        began = time.monotonic()
+        try:
+            ended = subprocess.run(
+                [self.case.bitswap, *map(str, words)],
+                input=stdin,
+                capture_output=True,
+                timeout=seconds,
+                env={**os.environ, **self.environment},
+            )
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.name}: bitswap {' '.join(map(str, words))}: not done within {seconds} s") from None
+        result = Result(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace"), time.monotonic() - began)
+        if code is not None and result.code != code:
+            raise Failure(
+                f"{self.name}: bitswap {brief(' '.join(map(str, words)))}: status {result.code}, wanted {code}: "
+                f"{result.err[-800:]}{brief(result.out)}"
+            )
+        return result
+
+    def start(self, name, *words):
+        return self.case.start(f"{self.name}-{name}", [self.case.bitswap, *words], self.environment)
+
+    def serve(self, *words, listen="/ip4/127.0.0.1/tcp/0"):
+        return Serving(self, ["serve", "--json", "--no-mdns", "--listen", listen, *words])
+
+    def put(self, data):
+        """Stores bytes as a raw block; returns its CID."""
+        (cid,) = self.run("block", "put", "-", stdin=data).lines
+        return cid
+
+    def get(self, cid, *peers, timeout="20s"):
+        """Fetches a block; returns its bytes and what `--json` says of it."""
+        out = self.case.path(f"{self.name}-block")
+        words = [word for peer in peers for word in ("--peer", peer)]
+        result = self.run("block", "get", cid, "--json", "-o", out, "--timeout", timeout, *words)
+        data = out.read_bytes()
+        out.unlink()
+        return data, json.loads(result.out)
+
+    def has(self, cid):
+        """Whether the repository holds a block; asks no peer."""
+        return self.run("block", "stat", cid, code=None).code == 0
+
+    def list(self):
+        """The multihashes of the blocks held, as the CIDs that are printed."""
+        return self.run("block", "ls").lines
+
+
+class Serving:
+    """`bitswap serve`, once it says that it listens."""
+
+    def __init__(self, node, words):
+        self.node = node
+        self.process = node.start("serve", *words)
+        first = json.loads(read_line(self.process, 20, "the line that says it listens"))
+        self.id, self.addresses = first["peer"], first["addresses"]
+        node.case.equal(first["event"], "listening", "the first event")
+        self.address = self.addresses[0]
+        node.case.check(self.address.endswith(f"/p2p/{self.id}"), f"{self.address} does not end in the peer")
+
+    def stop(self, number=signal.SIGINT, seconds=10):
+        """Ends it as Ctrl-C does; returns its exit status."""
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.process.name}: still there {seconds} s after {signal.Signals(number).name}") from None
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def log_text(self):
+        return self.process.log_path.read_text(errors="replace")
