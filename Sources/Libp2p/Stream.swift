@@ -1,4 +1,5 @@
 public import NIOCore
+public import PeerIdentity
 
 /// One stream of a connection: bytes in order, both ways, each way ended by itself.
 ///
@@ -26,6 +27,8 @@ public final class Stream {
 
     /// The number of the stream on its connection.
     public let id: UInt32
+    /// Who is at the other end.
+    public let peer: PeerID
     /// The protocol that was chosen.
     public package(set) var protocolID: ProtocolID
     /// Which side opened it.
@@ -43,14 +46,19 @@ public final class Stream {
     private(set) var isFinishing = false
 
     package init(
-        id: UInt32, protocolID: ProtocolID, direction: Direction, eventLoop: any EventLoop, waterMarks: WaterMarks,
-        owner: any StreamOwner
+        id: UInt32, peer: PeerID, protocolID: ProtocolID, direction: Direction, eventLoop: any EventLoop,
+        waterMarks: WaterMarks
     ) {
         self.id = id
+        self.peer = peer
         self.protocolID = protocolID
         self.direction = direction
         self.eventLoop = eventLoop
         self.waterMarks = waterMarks
+    }
+
+    /// Gives the stream what carries it. Until then, and after ``close()``, it is closed.
+    package func attach(to owner: any StreamOwner) {
         self.owner = owner
     }
 

@@ -1,0 +1,416 @@
+import DequeModule
+import Metrics
+import NIOCore
+import PeerIdentity
+
+/// What happens to a protocol that a peer proposes on a stream.
+enum InboundStreamPolicy {
+    /// Speak it.
+    case accept(any StreamHandler)
+    /// Answer `na`; the peer may propose another.
+    case unknown
+    /// Reset the stream: the protocol is known, but not now.
+    case refuse
+}
+
+/// The last handler of a connection: performs what ``YamuxStateMachine`` says and hosts the streams.
+///
+/// Everything happens on the channel's event loop. What streams send leaves once per turn of the loop or per read,
+/// cut into frames and taken from the streams in turn, and only while the channel is writable: the rest waits in the
+/// streams, whose writers see it there.
+final class YamuxHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    enum Phase {
+        case idle
+        case active
+        /// The go-away is on its way out, the streams are gone.
+        case closing
+        case closed
+    }
+
+    struct WaitingOpen {
+        var protocols: [ProtocolID]
+        var handler: (ProtocolID) -> any StreamHandler
+        var promise: EventLoopPromise<Void>
+    }
+
+    let peer: PeerID
+    let configuration: YamuxConfiguration
+    /// The protocols that a peer is told when it asks for the list.
+    let supported: () -> [ProtocolID]
+    /// Decides on a protocol that the peer proposes.
+    let accept: (ProtocolID) -> InboundStreamPolicy
+    /// Called after a stream that was opened is gone, and after its handler was told.
+    var onStreamClosed: ((Stream) -> Void)?
+    /// Called once, when the multiplexer ends and every stream is gone. Nil: closed from this side.
+    var onClosed: ((Libp2pError?) -> Void)?
+
+    var machine: YamuxStateMachine
+    var decoder = YamuxFrameDecoder()
+    var streams: [UInt32: YamuxStream] = [:]
+    var waitingOpens: Deque<WaitingOpen> = []
+    var phase = Phase.idle
+    var context: ChannelHandlerContext?
+
+    // Writing; see YamuxHandler+Write.swift.
+    var ready: Deque<YamuxStream> = []
+    var batch = ByteBuffer()
+    var batchPromises: [EventLoopPromise<Void>] = []
+    var bytesSinceFlush = 0
+    var unwritableControlBytes = 0
+    var isPumping = false
+    var isPumpScheduled = false
+    var isReading = false
+
+    // Time; see YamuxHandler+Time.swift.
+    var lastReceived = NIODeadline.uptimeNanoseconds(0)
+    var keepAliveTask: Scheduled<Void>?
+    var keepAliveCheck: Scheduled<Void>?
+    var negotiationSweep: Scheduled<Void>?
+    var negotiatingCount = 0
+
+    let eventLoop: any EventLoop
+
+    init(
+        role: YamuxStateMachine.Role, peer: PeerID, eventLoop: any EventLoop,
+        configuration: YamuxConfiguration = .init(), supported: @escaping () -> [ProtocolID],
+        accept: @escaping (ProtocolID) -> InboundStreamPolicy
+    ) {
+        self.machine = YamuxStateMachine(role: role, limits: configuration.limits)
+        self.peer = peer
+        self.eventLoop = eventLoop
+        self.configuration = configuration
+        self.supported = supported
+        self.accept = accept
+    }
+
+    /// The smoothed round trip of the connection, once measured.
+    var roundTrip: TimeAmount? { machine.roundTrip }
+
+    /// Streams that are open or opening.
+    var streamCount: Int { streams.count }
+
+    // MARK: - Opening and closing
+
+    /// Opens a stream for the first of `protocols` that the peer speaks.
+    ///
+    /// With one protocol the peer's consent is not waited for: the handler is opened at once and may write in the same
+    /// flight. The future succeeds when the handler was opened; if it fails no handler was made.
+    func openStream(
+        _ protocols: [ProtocolID], handler: @escaping (ProtocolID) -> any StreamHandler
+    ) -> EventLoopFuture<Void> {
+        eventLoop.assertInEventLoop()
+        let promise = eventLoop.makePromise(of: Void.self)
+        let longest = MultistreamSelect.Limits().messageLength - 1
+        if protocols.isEmpty || protocols.contains(where: { $0.name.utf8.count > longest }) {
+            promise.fail(
+                Libp2pError(.protocolNotSupported, "A stream needs protocols to propose, of at most \(longest) bytes."))
+        } else if let refusal = open(WaitingOpen(protocols: protocols, handler: handler, promise: promise)) {
+            promise.fail(refusal)
+        }
+        return promise.futureResult
+    }
+
+    private func open(_ wish: WaitingOpen) -> Libp2pError? {
+        guard phase == .active else {
+            return phase == .idle
+                ? Libp2pError(.connectionClosed, "The connection is not up yet.")
+                : Libp2pError(.connectionClosed, "The connection is closed; no stream can be opened.")
+        }
+        switch waitingOpens.isEmpty ? machine.open(now: eventLoop.now) : .wait {
+        case .opened(let header):
+            start(wish, header: header)
+            return nil
+        case .wait:
+            guard waitingOpens.count < configuration.limits.waitingOutboundStreams else {
+                hit(.waitingOutboundStreams)
+                return Libp2pError(
+                    .limitReached,
+                    "Too many streams wait for the peer's acknowledgement (\(waitingOpens.count)); try later.")
+            }
+            waitingOpens.append(wish)
+            return nil
+        case .refused(let failure):
+            return libp2pError(for: failure)
+        }
+    }
+
+    private func start(_ wish: WaitingOpen, header: YamuxHeader) {
+        sendControl(header)
+        let hosted = YamuxStream(
+            id: header.streamID, direction: .outbound, muxer: self,
+            negotiation: MultistreamSelect(proposing: wish.protocols),
+            deadline: eventLoop.now + configuration.outboundNegotiationTimeout)
+        streams[header.streamID] = hosted
+        negotiationBegan()
+        hosted.propose(wish)
+    }
+
+    /// Opens what waited for acknowledgements.
+    func openWaiting() {
+        while phase == .active, !waitingOpens.isEmpty {
+            switch machine.open(now: eventLoop.now) {
+            case .opened(let header):
+                start(waitingOpens.removeFirst(), header: header)
+            case .wait:
+                return
+            case .refused(let failure):
+                waitingOpens.removeFirst().promise.fail(libp2pError(for: failure))
+            }
+        }
+    }
+
+    /// Ends the connection from this side: every stream is closed with an error, the peer is told, the channel closes.
+    func close() {
+        end(error: nil, goAway: .normal)
+    }
+
+    /// Says to the peer that no more streams are taken; the open ones go on.
+    func stopAccepting() {
+        guard phase == .active, !machine.goAwaySent else { return }
+        sendControl(machine.sendGoAway(.normal))
+    }
+
+    func fail(_ failure: YamuxFailure) {
+        if let limit = failure.limit { hit(limit) }
+        end(
+            error: Libp2pError(.protocolViolation, "The peer broke the rules of Yamux: \(failure)."),
+            goAway: failure.goAway)
+    }
+
+    /// Ends the connection, saying why to the peer if it can still be reached.
+    func end(error: Libp2pError?, goAway: YamuxGoAway?) {
+        guard phase == .active || phase == .idle else { return }
+        let wasActive = phase == .active
+        phase = .closing
+        guard wasActive, let goAway, let context else {
+            closeStreams(error: error)
+            context?.close(promise: nil)
+            return
+        }
+        // The channel closes when the go-away is out, or soon after if it does not go out.
+        let channel = context.channel
+        let sent = eventLoop.makePromise(of: Void.self)
+        let limit = eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
+        sent.futureResult.whenComplete { _ in
+            limit.cancel()
+            channel.close(promise: nil)
+        }
+        machine.sendGoAway(goAway).write(to: &batch)
+        batchPromises.append(sent)
+        writeBatch(context)
+        context.flush()
+        closeStreams(error: error)
+    }
+
+    private func closeStreams(error: Libp2pError?) {
+        stopTimers()
+        let reason = error ?? Libp2pError(.connectionClosed, "The connection was closed from this side.")
+        let hosted = streams.values.sorted { $0.id < $1.id }
+        streams.removeAll()
+        ready.removeAll()
+        let waiting = waitingOpens
+        waitingOpens.removeAll()
+        for stream in hosted {
+            stream.close(error: reason)
+        }
+        for wish in waiting {
+            wish.promise.fail(reason)
+        }
+        let promises = batchPromises
+        batchPromises.removeAll()
+        batch.clear()
+        for promise in promises {
+            promise.fail(reason)
+        }
+        let callback = onClosed
+        onClosed = nil
+        onStreamClosed = nil
+        callback?(error)
+    }
+
+    // MARK: - Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { activate() }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        end(error: Libp2pError(.connectionClosed, "The connection was taken down."), goAway: nil)
+        phase = .closed
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        activate()
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end(error: Libp2pError(.connectionClosed, "The peer closed the connection, or it broke."), goAway: nil)
+        phase = .closed
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let reason =
+            (error as? Libp2pError) ?? Libp2pError(.transport, "The connection failed.", underlying: error)
+        end(error: reason, goAway: nil)
+        context.fireErrorCaught(error)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            end(error: Libp2pError(.connectionClosed, "The peer closed the connection."), goAway: nil)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func activate() {
+        guard phase == .idle else { return }
+        phase = .active
+        startTimers()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard phase == .active else { return }
+        isReading = true
+        let now = eventLoop.now
+        lastReceived = now
+        var bytes = unwrapInboundIn(data)
+        while phase == .active, let part = decoder.next(from: &bytes) {
+            switch part {
+            case .header(let header):
+                perform(machine.receive(header, now: now))
+            case .payload(let payload, let isLast):
+                if let streamID = machine.payloadTarget(), let hosted = streams[streamID] {
+                    hosted.receive(payload)
+                }
+                if isLast {
+                    perform(machine.payloadEnded())
+                }
+            case .failure(let failure):
+                fail(failure)
+            }
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        pump()
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            unwritableControlBytes = 0
+            pump()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func perform(_ action: YamuxStateMachine.Action) {
+        guard phase == .active else { return }
+        switch action {
+        case .none, .measured:
+            break
+        case .reply(let header, let limit):
+            if let limit { hit(limit) }
+            sendControl(header)
+        case .stream(let streamID, let changes):
+            perform(changes, streamID: streamID)
+        case .abort(let streamID, let header, let failure):
+            if let limit = failure.limit { hit(limit) }
+            sendControl(header)
+            let code: Libp2pError.Code = failure.limit == nil ? .protocolViolation : .limitReached
+            streams.removeValue(forKey: streamID)?.close(
+                error: Libp2pError(code, "The stream was reset: \(failure)."))
+            openWaiting()
+        case .goAway(let code):
+            if code != .normal {
+                end(
+                    error: Libp2pError(
+                        .goAway, "The peer ended the connection with Yamux code \(code.rawValue)."), goAway: nil)
+            } else {
+                openWaiting()
+            }
+        case .fail(let failure):
+            fail(failure)
+        }
+    }
+
+    private func perform(_ changes: YamuxStateMachine.Changes, streamID: UInt32) {
+        if changes.contains(.opened) {
+            streams[streamID] = YamuxStream(
+                id: streamID, direction: .inbound, muxer: self, negotiation: MultistreamSelect(respondingWith: .init()),
+                deadline: eventLoop.now + configuration.inboundNegotiationTimeout)
+            negotiationBegan()
+        }
+        guard let hosted = streams[streamID] else { return }
+        if changes.contains(.windowOpened) {
+            makeReady(hosted)
+        }
+        if changes.contains(.ended) {
+            hosted.receiveEnd()
+        }
+        if changes.contains(.closed) {
+            streams.removeValue(forKey: streamID)
+            hosted.close(error: nil)
+        } else if changes.contains(.reset) {
+            streams.removeValue(forKey: streamID)
+            hosted.close(error: Libp2pError(.streamReset, "The peer reset the stream."))
+        }
+        if !changes.isDisjoint(with: [.acknowledged, .closed, .reset]) {
+            openWaiting()
+        }
+    }
+
+    // MARK: - What streams ask for
+
+    func consumed(_ streamID: UInt32, byteCount: Int) {
+        guard phase == .active else { return }
+        if let update = machine.consume(streamID, byteCount: byteCount, now: eventLoop.now) {
+            sendControl(update)
+        }
+    }
+
+    /// Resets a stream from this side and tells its handler.
+    func reset(_ hosted: YamuxStream, error: Libp2pError) {
+        guard phase == .active, streams[hosted.id] === hosted else { return }
+        if let header = machine.reset(hosted.id) { sendControl(header) }
+        streams.removeValue(forKey: hosted.id)
+        hosted.close(error: error)
+        openWaiting()
+    }
+
+    /// A stream of the peer came to nothing. Making us do that over and over is charged.
+    func resetFruitless(_ hosted: YamuxStream, error: Libp2pError) {
+        reset(hosted, error: error)
+        if hosted.stream.direction == .inbound, phase == .active, let failure = machine.glitch(now: eventLoop.now) {
+            fail(failure)
+        }
+    }
+
+    func hit(_ limit: YamuxLimit) {
+        Self.limitCounters[limit]?.increment()
+    }
+
+    private static let limitCounters: [YamuxLimit: Counter] = Dictionary(
+        uniqueKeysWithValues: YamuxLimit.allCases.map {
+            ($0, Counter(label: "libp2p_yamux_limit_hits", dimensions: [("limit", $0.rawValue)]))
+        })
+
+    private func libp2pError(for failure: YamuxFailure) -> Libp2pError {
+        if let limit = failure.limit {
+            hit(limit)
+            return Libp2pError(.limitReached, "No stream can be opened: \(failure).")
+        }
+        return Libp2pError(.goAway, "No stream can be opened: \(failure).")
+    }
+}
+
+@available(*, unavailable)
+extension YamuxHandler: Sendable {}
