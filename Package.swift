@@ -120,7 +120,10 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "MultiformatsTests", dependencies: ["Multiformats"], swiftSettings: strict),
         .testTarget(name: "PeerIdentityTests", dependencies: ["PeerIdentity"], swiftSettings: strict),
-        .testTarget(name: "BlockstoreTests", dependencies: ["Blockstore"], swiftSettings: strict),
+        .testTarget(
+            name: "BlockstoreTests",
+            dependencies: ["Blockstore", "Multiformats", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["CWire", "CProtobufC"], swiftSettings: strict),
         .testTarget(
             name: "Libp2pTests",

@@ -1,1 +1,0 @@
-int cbs_placeholder;

@@ -1,0 +1,228 @@
+import Multiformats
+import NIOCore
+
+/// The writing thread and its queue.
+///
+/// Group commit: whatever arrives while a transaction is being committed shares the next one, so that many callers pay
+/// for one sync. Callers that would fill the queue past its limit wait for room.
+final class BlockWriter: Sendable {
+    struct Request: Sendable {
+        enum Operation: Sendable {
+            case put([Block])
+            case delete(Multihash)
+            /// Succeeds when all before it is on the disk.
+            case sync
+        }
+
+        let operation: Operation
+        let byteCount: Int
+        let blockCount: Int
+        /// For a deletion, whether the block was there. Called on the writing thread.
+        let done: @Sendable (Result<Bool, BlockstoreError>) -> Void
+    }
+
+    private enum Phase { case open, closing, closed }
+
+    private struct State {
+        var queue = CircularBuffer<Request>()
+        /// Bytes in the queue, in the transaction under way, and promised to callers that are about to queue them.
+        var byteCount = 0
+        var waiting = CircularBuffer<(byteCount: Int, continuation: CheckedContinuation<Bool, Never>)>()
+        var phase = Phase.open
+        var closers: [CheckedContinuation<Void, Never>] = []
+
+        func hasRoom(for count: Int, limit: Int) -> Bool {
+            byteCount == 0 || (count <= limit && byteCount <= limit - count)
+        }
+    }
+
+    private let path: String
+    private let limits: BlockstoreLimits
+    private let monitor = Monitor(State())
+
+    /// - Parameter finish: run on the writing thread at the very end, after the last commit.
+    init(
+        engine: Engine, configuration: LMDBBlockstore.Configuration, finish: @escaping @Sendable () -> Void
+    ) throws(BlockstoreError) {
+        path = engine.path
+        limits = configuration.limits
+        let interval = configuration.durability.interval
+        let thread = try StoreThread { [monitor, limits] in
+            var committer = Committer(engine: engine, interval: interval)
+            BlockWriter.run(monitor, limits, &committer)
+            finish()
+            BlockWriter.end(monitor)
+        }
+        thread.detach()
+    }
+
+    // MARK: Callers
+
+    /// Queues a request, waiting for room first, and waits for its outcome.
+    func perform(_ operation: Request.Operation) async throws(BlockstoreError) -> Bool {
+        let (byteCount, blockCount) = operation.size
+        guard await reserve(byteCount) else { throw .closed(path: path) }
+        let result = await withCheckedContinuation { continuation in
+            enqueue(
+                Request(operation: operation, byteCount: byteCount, blockCount: blockCount) {
+                    continuation.resume(returning: $0)
+                })
+        }
+        return try result.get()
+    }
+
+    /// Queues a request at once, whatever the limit; whether the queue is within it.
+    func submit(
+        _ operation: Request.Operation, done: @escaping @Sendable (Result<Bool, BlockstoreError>) -> Void
+    ) -> Bool {
+        let (byteCount, blockCount) = operation.size
+        let isWithinLimit = monitor.withLock { state in
+            state.byteCount += byteCount
+            return state.byteCount <= limits.queuedByteCount
+        }
+        enqueue(Request(operation: operation, byteCount: byteCount, blockCount: blockCount, done: done))
+        return isWithinLimit
+    }
+
+    /// Counts bytes against the limit, waiting for room; false when the store is closed.
+    private func reserve(_ byteCount: Int) async -> Bool {
+        let limit = limits.queuedByteCount
+        return await withCheckedContinuation { continuation in
+            let answer = monitor.withLock { state -> Bool? in
+                guard state.phase == .open else { return false }
+                guard state.waiting.isEmpty && state.hasRoom(for: byteCount, limit: limit) else {
+                    state.waiting.append((byteCount, continuation))
+                    return nil
+                }
+                state.byteCount += byteCount
+                return true
+            }
+            if let answer { continuation.resume(returning: answer) }
+        }
+    }
+
+    /// Queues a request whose bytes are counted already.
+    private func enqueue(_ request: Request) {
+        var isRefused = false
+        monitor.signal { state in
+            isRefused = state.phase != .open
+            if isRefused {
+                state.byteCount -= request.byteCount
+            } else {
+                state.queue.append(request)
+            }
+            return !isRefused
+        }
+        if isRefused { request.done(.failure(.closed(path: path))) }
+    }
+
+    /// Begins to close: what is queued is still written.
+    func beginClosing() {
+        var refused = CircularBuffer<(byteCount: Int, continuation: CheckedContinuation<Bool, Never>)>()
+        monitor.broadcast { state in
+            guard state.phase == .open else { return }
+            state.phase = .closing
+            swap(&refused, &state.waiting)
+        }
+        for entry in refused { entry.continuation.resume(returning: false) }
+    }
+
+    /// Closes and waits for the end.
+    func close() async {
+        beginClosing()
+        await withCheckedContinuation { continuation in
+            let isClosed = monitor.withLock { state in
+                if state.phase != .closed { state.closers.append(continuation) }
+                return state.phase == .closed
+            }
+            if isClosed { continuation.resume() }
+        }
+    }
+
+    var isOpen: Bool { monitor.withLock { $0.phase == .open } }
+
+    // MARK: The thread
+
+    private enum Work {
+        case commit([Request])
+        case sync
+        case finish
+    }
+
+    private static func run(_ monitor: Monitor<State>, _ limits: BlockstoreLimits, _ committer: inout Committer) {
+        while true {
+            let work = monitor.wait { [committer] (state, deadline) -> Work? in
+                if let due = committer.syncDue {
+                    guard due > .now else { return .sync }
+                    deadline = due
+                }
+                if !state.queue.isEmpty { return .commit(nextBatch(&state, limits)) }
+                return state.phase == .open ? nil : .finish
+            }
+            switch work {
+            case .commit(let requests):
+                committer.commit(requests)
+                release(requests.reduce(0) { $0 + $1.byteCount }, monitor, limits)
+            case .sync:
+                committer.syncInBackground()
+            case .finish:
+                committer.syncInBackground()
+                return
+            }
+        }
+    }
+
+    private static func nextBatch(_ state: inout State, _ limits: BlockstoreLimits) -> [Request] {
+        var batch: [Request] = []
+        var byteCount = 0
+        var blockCount = 0
+        while let next = state.queue.first {
+            if !batch.isEmpty {
+                guard byteCount <= limits.transactionByteCount - next.byteCount,
+                    blockCount <= limits.transactionBlockCount - next.blockCount
+                else { break }
+            }
+            batch.append(state.queue.removeFirst())
+            byteCount += next.byteCount
+            blockCount += next.blockCount
+            if case .sync = next.operation { break }
+        }
+        return batch
+    }
+
+    /// Gives back room and lets in the callers that wait for it, in their order.
+    private static func release(_ byteCount: Int, _ monitor: Monitor<State>, _ limits: BlockstoreLimits) {
+        let admitted = monitor.withLock { state in
+            state.byteCount -= byteCount
+            var admitted: [CheckedContinuation<Bool, Never>] = []
+            while let next = state.waiting.first,
+                state.hasRoom(for: next.byteCount, limit: limits.queuedByteCount)
+            {
+                state.waiting.removeFirst()
+                state.byteCount += next.byteCount
+                admitted.append(next.continuation)
+            }
+            return admitted
+        }
+        for continuation in admitted { continuation.resume(returning: true) }
+    }
+
+    private static func end(_ monitor: Monitor<State>) {
+        let closers = monitor.withLock { state in
+            state.phase = .closed
+            defer { state.closers = [] }
+            return state.closers
+        }
+        for closer in closers { closer.resume() }
+    }
+}
+
+extension BlockWriter.Request.Operation {
+    var size: (byteCount: Int, blockCount: Int) {
+        switch self {
+        case .put(let blocks): (blocks.reduce(0) { $0 + $1.bytes.readableBytes }, blocks.count)
+        case .delete: (0, 1)
+        case .sync: (0, 0)
+        }
+    }
+}
