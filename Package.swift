@@ -84,7 +84,7 @@ let package = Package(
                 "Libp2p", "Blockstore", "CWire", "PeerIdentity", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "DequeModule", package: "swift-collections"),
-                .product(name: "OrderedCollections", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
             ],
@@ -114,7 +114,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "Libp2p", "Blockstore", .product(name: "NIOCore", package: "swift-nio"),
+                "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             path: "Tests/TestSupport", swiftSettings: strict),

@@ -1,0 +1,31 @@
+/// Every length, count and queue of the exchange that a peer can influence.
+///
+/// The defaults are those a public node can live with; each is met by a counter `bitswap_limit_hits{limit}` when it is hit.
+public struct BitswapLimits: Sendable, Hashable {
+    /// Bytes of one incoming message, its length prefix not counted. Peers send at most 4 MiB.
+    public var messageBytes = 4 << 20
+    /// Bytes of one block that is accepted from a peer. Larger ones are refused, as by every other implementation.
+    public var blockBytes = 2 << 20
+    /// Entries of one incoming wantlist message; those past it make the message malformed.
+    public var entriesPerMessage = 65_536
+    /// Blocks of one incoming message.
+    public var blocksPerMessage = 65_536
+    /// Bytes of a CID in an incoming message; a longer one makes the message malformed. Kubo knows none past 168.
+    public var cidBytes = 512
+    /// Bytes of the prefix of a block's CID.
+    public var prefixBytes = 64
+    /// Wants that are kept for one peer, held or not. When it is full, new wants of a lower or the same priority are dropped.
+    public var wantsPerPeer = 16_384
+    /// Wants that we keep outstanding at one peer. Kubo drops wants past 1,024, in no order.
+    public var outstandingWantsPerPeer = 1_024
+    /// Bytes of response written to one peer and not yet taken by the socket.
+    public var outstandingBytesPerPeer = 2 << 20
+    /// Bytes of blocks that one response message aims at; a larger block goes alone.
+    public var responseBytes = 1 << 20
+    /// Received bytes of one stream that are not yet stored; past it the stream's window stays shut.
+    public var unstoredBytesPerStream = 4 << 20
+    /// A WANT-HAVE for a block of at most so many bytes is answered by the block itself.
+    public var haveReplacedByBlockBytes = 1_024
+
+    public init() {}
+}

@@ -1,0 +1,39 @@
+public import Libp2p
+
+/// The versions of the Bitswap protocol that the exchange speaks, oldest first.
+///
+/// They differ in what a message can say: from 1.1.0 on a block carries the prefix of its CID, from 1.2.0 on a peer may
+/// ask for and answer HAVE and DONT_HAVE (ipfs/specs, bitswap-protocol.md).
+public enum BitswapVersion: Sendable, Hashable, Comparable, CaseIterable, CustomStringConvertible {
+    /// `/ipfs/bitswap`, from before versions had numbers; on the wire it is 1.0.0.
+    case unversioned
+    case v1_0_0
+    case v1_1_0
+    case v1_2_0
+
+    /// The identifier by which streams of this version are negotiated.
+    public var protocolID: ProtocolID {
+        switch self {
+        case .unversioned: "/ipfs/bitswap"
+        case .v1_0_0: "/ipfs/bitswap/1.0.0"
+        case .v1_1_0: "/ipfs/bitswap/1.1.0"
+        case .v1_2_0: "/ipfs/bitswap/1.2.0"
+        }
+    }
+
+    /// The version that a protocol identifier stands for, or nil when it is not one of Bitswap's.
+    public init?(_ protocolID: ProtocolID) {
+        guard let version = Self.allCases.first(where: { $0.protocolID == protocolID }) else { return nil }
+        self = version
+    }
+
+    /// Newest first: the order in which we propose them.
+    static let preferred: [BitswapVersion] = allCases.reversed()
+
+    /// Whether blocks carry the prefix of their CID.
+    var hasPrefixes: Bool { self >= .v1_1_0 }
+    /// Whether WANT-HAVE, HAVE, DONT_HAVE and pendingBytes exist.
+    var hasPresences: Bool { self >= .v1_2_0 }
+
+    public var description: String { protocolID.description }
+}

@@ -1,0 +1,98 @@
+import Blockstore
+import Logging
+import Multiformats
+import NIOCore
+import PeerIdentity
+import Synchronization
+
+/// The way in: a frame from a peer, taken apart and given to the ledger, to the client and, verified, to the store.
+extension Exchange {
+    /// A decoded message came from `peer`. Called by the network, in order for each peer.
+    ///
+    /// `whenStored` is called exactly once, from any thread, when the blocks of the message are stored or refused and the
+    /// sender may send more.
+    func received(_ message: Message, from peer: PeerID, whenStored: @escaping @Sendable () -> Void) {
+        guard let known = peers.withLock({ $0[peer] }) else { return whenStored() }
+        counters.withLock { $0.messagesReceived += 1 }
+        if message.isFull || !message.entries.isEmpty { receive(wantlist: message, from: known) }
+        if !message.presences.isEmpty {
+            perform(client.withLock { $0.received(presences: message.presences, from: peer) })
+        }
+        if message.blocks.isEmpty { whenStored() } else { receive(message.blocks, from: peer, whenStored: whenStored) }
+    }
+
+    private func receive(wantlist message: Message, from peer: ExchangePeer) {
+        let changes = peer.state.withLock { $0.ledger.apply(message.entries, isFull: message.isFull) }
+        if !changes.unsubscribed.isEmpty { subscriptions.withLock { $0.remove(changes.unsubscribed, of: peer.id) } }
+        if changes.overflow > 0 { counters.withLock { $0.wantsDropped += changes.overflow } }
+        peer.signal.raise()
+    }
+
+    private func receive(
+        _ received: [Message.ReceivedBlock], from peer: PeerID, whenStored: @escaping @Sendable () -> Void
+    ) {
+        // Only what was asked of this peer is worth a hash.
+        guard client.withLock({ $0.awaitsBlock(from: peer) }) else {
+            refuse(received.count, from: peer)
+            return whenStored()
+        }
+        let hashed = received.map { block in (block, multihash: try? Self.multihash(of: block)) }
+        var accepted: [Block] = []
+        var effects = Client.Effects()
+        var refused = 0
+        var duplicates = (blocks: 0, bytes: 0)
+        client.withLock { client in
+            for (block, multihash) in hashed {
+                guard let multihash else {
+                    refused += 1
+                    continue
+                }
+                let (expectation, more) = client.received(block: multihash, from: peer)
+                effects.merge(more)
+                switch expectation {
+                case .wanted(let cid): accepted.append(Block(unchecked: block.data, cid: cid))
+                case .alreadyHere:
+                    duplicates.blocks += 1
+                    duplicates.bytes += block.data.readableBytes
+                case .unrequested: refused += 1
+                }
+            }
+        }
+        perform(effects)
+        counters.withLock {
+            $0.blocksReceived += accepted.count
+            $0.bytesReceived += accepted.reduce(0) { $0 + $1.bytes.readableBytes }
+            $0.duplicateBlocksReceived += duplicates.blocks
+            $0.duplicateBytesReceived += duplicates.bytes
+        }
+        if refused > 0 { refuse(refused, from: peer) }
+        if accepted.isEmpty {
+            whenStored()
+        } else {
+            ingest.append(Ingest.Arrival(blocks: accepted, peer: peer, whenStored: whenStored))
+        }
+    }
+
+    /// The hash function is the sender's word, but only functions that the package computes are accepted, and the result
+    /// counts only if this peer was asked for it.
+    private static func multihash(of block: Message.ReceivedBlock) throws -> Multihash {
+        try block.data.withUnsafeReadableBytes { bytes in
+            guard let prefix = block.prefix else { return try Multihash.hash(bytes, with: .sha2_256) }
+            return try prefix.cid(of: bytes).multihash
+        }
+    }
+
+    private func refuse(_ count: Int, from peer: PeerID) {
+        counters.withLock { $0.refusedBlocks += count }
+        logger.info(
+            "refused blocks that were not asked for, or whose bytes do not match their CID",
+            metadata: ["peer": "\(peer)", "blocks": "\(count)"])
+        perform(client.withLock { $0.offended(peer) })
+    }
+
+    /// A message that could not be decoded came from `peer`.
+    func malformed(_ error: ExchangeError, from peer: PeerID) {
+        counters.withLock { $0.malformedMessages += 1 }
+        logger.info("malformed Bitswap message", metadata: ["peer": "\(peer)", "error": "\(error)"])
+    }
+}

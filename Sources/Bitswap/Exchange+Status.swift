@@ -1,0 +1,37 @@
+public import Multiformats
+public import PeerIdentity
+import Synchronization
+
+/// What the exchange says of itself.
+extension Exchange {
+    public var statistics: ExchangeStatistics { counters.withLock { $0 } }
+
+    /// The CIDs that are wanted now, in no order.
+    public var wantlist: [CID] { client.withLock { $0.wantlist } }
+
+    /// What a connected peer wants of us and was given; nil when it is not connected.
+    public func ledger(of peer: PeerID) -> LedgerStatus? {
+        guard let peer = peers.withLock({ $0[peer] }) else { return nil }
+        return peer.state.withLock { state in
+            LedgerStatus(
+                wants: state.ledger.wants.map(\.cid), blocksSent: state.ledger.sentBlocks,
+                bytesSent: state.ledger.sentBytes)
+        }
+    }
+
+    /// Bytes written to a peer that its transport has not taken yet.
+    func outstandingBytes(to peer: PeerID) -> Int {
+        peers.withLock { $0[peer] }?.state.withLock { $0.outstandingBytes } ?? 0
+    }
+
+    var waiterCount: Int { client.withLock { $0.waiterCount } }
+}
+
+/// The account of one peer, as a server sees it.
+public struct LedgerStatus: Sendable, Hashable {
+    /// CIDs that it wants and has not been given, in no order; those we do not hold among them.
+    public var wants: [CID]
+    public var blocksSent: Int
+    /// Bytes of blocks, without framing.
+    public var bytesSent: Int
+}

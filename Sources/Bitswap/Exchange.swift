@@ -1,0 +1,256 @@
+public import Blockstore
+import DequeModule
+public import Logging
+public import Multiformats
+import NIOCore
+public import PeerIdentity
+import Synchronization
+
+/// A Bitswap exchange over one blockstore: it fetches blocks that are wanted, verifies and keeps them, and serves what the
+/// store holds to whoever asks.
+///
+/// One exchange serves any number of peers and callers. Its state is two kinds of pure state machine, each behind a lock of
+/// its own that is never held across a callback: one ``Client`` for what we want, and a ``Ledger`` for each peer that wants
+/// something of us. ``run()`` must be running for anything to be sent or stored.
+///
+/// Specification: ipfs/specs, bitswap-protocol.md.
+public final class Exchange: Sendable {
+    public struct Configuration: Sendable {
+        public var limits = BitswapLimits()
+        /// How long a peer that was asked for a block may stay silent before the next one is asked beside it.
+        public var stallTime: Duration = .seconds(5)
+        /// The grain of deadlines and stall times.
+        public var tick: Duration = .milliseconds(50)
+
+        public init() {}
+    }
+
+    let configuration: Configuration
+    let store: any Blockstore
+    let network: any ExchangeNetwork
+    let time: TimeSource
+    let logger: Logger
+    let client: Mutex<Client>
+    let peers = Mutex<[PeerID: ExchangePeer]>([:])
+    let subscriptions = Mutex(Subscriptions())
+    let counters = Mutex(ExchangeStatistics())
+    let ingest = Ingest()
+    private let callers = Mutex<[Client.WaiterID: Caller]>([:])
+    private let arrivals = AsyncStream.makeStream(of: ExchangePeer.self)
+    private let clientBusy = Signal()
+
+    private enum Caller {
+        case waiting(CheckedContinuation<Result<Client.Delivery, ExchangeError>, Never>)
+        case finished(Result<Client.Delivery, ExchangeError>)
+    }
+
+    /// - Parameters:
+    ///   - store: where fetched blocks are kept and served blocks are read.
+    ///   - network: how peers are reached; see ``SwarmNetwork``.
+    ///   - time: the clock; tests bring their own.
+    public init(
+        store: any Blockstore, network: any ExchangeNetwork, configuration: Configuration = Configuration(),
+        time: TimeSource = .monotonic, logger: Logger
+    ) {
+        self.store = store
+        self.network = network
+        self.configuration = configuration
+        self.time = time
+        self.logger = logger
+        self.client = Mutex(Client(limits: configuration.limits, stallTime: configuration.stallTime))
+    }
+
+    /// Runs the exchange until the calling task is cancelled. Then every open want ends with `.stopped`.
+    ///
+    /// To be called once.
+    public func run() async {
+        await withTaskCancellationHandler {
+            await withDiscardingTaskGroup { group in
+                group.addTask { await self.storeArrivals() }
+                group.addTask { await self.keepTime() }
+                for await peer in arrivals.stream {
+                    group.addTask { await self.converse(with: peer) }
+                }
+                group.cancelAll()
+            }
+        } onCancel: {
+            arrivals.continuation.finish()
+        }
+        perform(client.withLock { $0.abandonAll(.stopped, "the exchange was stopped") })
+    }
+
+    // MARK: Wants
+
+    /// Gets a block: from the own store if it is there, else from connected peers.
+    ///
+    /// A fetched block is verified against `cid` and stored before it is returned. Callers that want the same block at the
+    /// same time share one request.
+    ///
+    /// - Parameters:
+    ///   - providers: when not empty, only these peers are asked.
+    ///   - timeout: how long to wait for it; nil waits for ever.
+    /// - Throws: `timedOut`, with what each peer answered; `cancelled` when the calling task is: the want is then taken back
+    ///   at every peer; `storeFailed`; `stopped`; `unsupportedCID`.
+    public func want(
+        _ cid: CID, from providers: Set<PeerID> = [], timeout: Duration? = nil
+    ) async throws(ExchangeError) -> FetchedBlock {
+        let start = time.now()
+        let waiter = client.withLock {
+            $0.register(cid, providers: providers, deadline: timeout.map { start + $0 })
+        }
+        clientBusy.raise()
+        let result = await withTaskCancellationHandler {
+            await open(waiter, cid)
+            return await outcome(of: waiter)
+        } onCancel: {
+            perform(client.withLock { $0.abandon(waiter, .cancelled, "the request for \(cid) was cancelled") })
+        }
+        let delivery = try result.get()
+        return FetchedBlock(
+            block: Block(unchecked: delivery.block.bytes, cid: cid),
+            source: delivery.peer.map { .network($0) } ?? .local,
+            elapsed: time.now() - start)
+    }
+
+    /// Looks into the own store, with the waiter registered already, so that no `put` in between is missed; then asks peers.
+    private func open(_ waiter: Client.WaiterID, _ cid: CID) async {
+        do {
+            if let bytes = try await store.get(cid.multihash) {
+                perform(client.withLock { $0.stored(Block(unchecked: bytes, cid: cid), from: nil) })
+            } else {
+                perform(client.withLock { $0.open(waiter, now: time.now()) })
+            }
+        } catch {
+            perform(client.withLock { $0.abandon(waiter, .storeFailed, "the store could not be read: \(error)") })
+        }
+    }
+
+    private func outcome(of waiter: Client.WaiterID) async -> Result<Client.Delivery, ExchangeError> {
+        await withCheckedContinuation { continuation in
+            let finished: Result<Client.Delivery, ExchangeError>? = callers.withLock {
+                if case .finished(let result) = $0.removeValue(forKey: waiter) { return result }
+                $0[waiter] = .waiting(continuation)
+                return nil
+            }
+            if let finished { continuation.resume(returning: finished) }
+        }
+    }
+
+    /// Does what a change of the client asks for. Never called with a lock held.
+    func perform(_ effects: Client.Effects) {
+        for (waiter, result) in effects.finished {
+            let caller: Caller? = callers.withLock {
+                if let caller = $0.removeValue(forKey: waiter) { return caller }
+                $0[waiter] = .finished(result)
+                return nil
+            }
+            if case .waiting(let continuation) = caller { continuation.resume(returning: result) }
+        }
+        guard !effects.wake.isEmpty else { return }
+        let woken = peers.withLock { peers in effects.wake.compactMap { peers[$0] } }
+        for peer in woken { peer.signal.raise() }
+    }
+
+    private func keepTime() async {
+        for await _ in clientBusy.raised {
+            while !client.withLock({ $0.isIdle }) {
+                do { try await time.sleep(configuration.tick) } catch { return }
+                perform(client.withLock { $0.tick(now: time.now()) })
+            }
+        }
+    }
+
+    // MARK: Blocks that arrive in the store
+
+    /// Tells the exchange of blocks that the application has put into the store: callers and peers that wait for them get
+    /// them.
+    public func offer(_ blocks: [Block]) {
+        var effects = Client.Effects()
+        client.withLock { client in
+            for block in blocks { effects.merge(client.stored(block, from: nil)) }
+        }
+        perform(effects)
+        announce(blocks)
+    }
+
+    /// Gives the blocks to the peers that wait for them.
+    func announce(_ blocks: [Block]) {
+        let subscribers = subscriptions.withLock { subscriptions in
+            blocks.flatMap { block in subscriptions.take(block.cid.multihash).map { ($0, block.bytes.readableBytes) } }
+        }
+        guard !subscribers.isEmpty else { return }
+        for (subscriber, size) in subscribers {
+            guard let peer = peers.withLock({ $0[subscriber.peer] }) else { continue }
+            if peer.state.withLock({ $0.ledger.available(subscriber.cid, size: size) }) { peer.signal.raise() }
+        }
+    }
+
+    /// Stores fetched blocks, all that have come since the last time in one go, and resumes whoever waits for them.
+    private func storeArrivals() async {
+        for await _ in ingest.signal.raised {
+            while let batch = ingest.takeAll() {
+                let blocks = batch.flatMap(\.blocks)
+                var effects = Client.Effects()
+                do {
+                    try await store.put(blocks)
+                    client.withLock { client in
+                        for arrival in batch {
+                            for block in arrival.blocks { effects.merge(client.stored(block, from: arrival.peer)) }
+                        }
+                    }
+                    perform(effects)
+                    announce(blocks)
+                } catch {
+                    logger.info("fetched blocks could not be stored", metadata: ["error": "\(error)"])
+                    client.withLock { client in
+                        for block in blocks { effects.merge(client.storeFailed(block.cid.multihash, error)) }
+                    }
+                    perform(effects)
+                }
+                for arrival in batch { arrival.whenStored?() }
+            }
+        }
+    }
+
+    // MARK: Peers that come and go
+
+    /// A peer is connected and may be asked. Called by the network.
+    public func connected(_ peer: PeerID) {
+        let (newcomer, isNew) = peers.withLock { peers -> (ExchangePeer, Bool) in
+            if let known = peers[peer] { return (known, false) }
+            let newcomer = ExchangePeer(peer, limits: configuration.limits)
+            peers[peer] = newcomer
+            return (newcomer, true)
+        }
+        if isNew { arrivals.continuation.yield(newcomer) }
+        perform(client.withLock { $0.connected(peer) })
+    }
+
+    /// The last connection to a peer is gone. Called by the network.
+    public func disconnected(_ peer: PeerID) {
+        guard let gone = peers.withLock({ $0.removeValue(forKey: peer) }) else { return }
+        gone.end()
+        subscriptions.withLock { $0.removeAll(of: peer) }
+        perform(client.withLock { $0.disconnected(peer) })
+    }
+}
+
+/// A block that a want ended in, with where it came from.
+public struct FetchedBlock: Sendable {
+    public enum Source: Sendable, Hashable {
+        case local
+        case network(PeerID)
+    }
+    /// The block, verified, under the CID that was asked for.
+    public let block: Block
+    public let source: Source
+    /// From the call to the block being stored.
+    public let elapsed: Duration
+}
+
+extension Client.Effects {
+    mutating func merge(_ other: Self) {
+        wake.append(contentsOf: other.wake)
+        finished.append(contentsOf: other.finished)
+    }
+}

@@ -1,0 +1,70 @@
+public import PeerIdentity
+
+/// Why a want did not end in a block, or why the exchange could not do its work.
+public struct ExchangeError: Error, Sendable, CustomStringConvertible {
+    /// What went wrong; more may be added, so a `switch` over it needs a default.
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
+        public let description: String
+        /// No peer gave the block in the time allowed.
+        public static let timedOut = Code(description: "timed out")
+        /// The calling task was cancelled.
+        public static let cancelled = Code(description: "cancelled")
+        /// The block came and was right, but the store did not take it; `underlying` says why.
+        public static let storeFailed = Code(description: "store failed")
+        /// The exchange is not running, or was stopped while the want was open.
+        public static let stopped = Code(description: "stopped")
+        /// The CID names a hash function or a length that is not accepted from peers.
+        public static let unsupportedCID = Code(description: "unsupported CID")
+        /// A message from a peer was not well-formed, or passed a limit.
+        public static let malformedMessage = Code(description: "malformed message")
+    }
+
+    public let code: Code
+    public let message: String
+    public let underlying: (any Error)?
+    /// What each peer that was asked for the block had answered by then.
+    public let answers: [PeerID: PeerAnswer]
+
+    init(_ code: Code, _ message: String, underlying: (any Error)? = nil, answers: [PeerID: PeerAnswer] = [:]) {
+        self.code = code
+        self.message = message
+        self.underlying = underlying
+        self.answers = answers
+    }
+
+    public var description: String {
+        var text = message
+        if !answers.isEmpty {
+            let list = answers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+            text += " (\(list.joined(separator: "; ")))"
+        }
+        if let underlying { text += ": \(underlying)" }
+        return text
+    }
+}
+
+/// What a peer has said so far of a block it was asked for.
+public enum PeerAnswer: Sendable, Hashable, CustomStringConvertible {
+    /// The want waits for its turn to be sent.
+    case notYetAsked
+    /// Asked; nothing came back.
+    case silent
+    /// It says that it has the block, and was not asked for it yet or has not sent it yet.
+    case have
+    case dontHave
+    /// It sent bytes that are not the block, or that nobody had asked it for.
+    case sentOtherBytes
+    /// It went away before it answered.
+    case disconnected
+
+    public var description: String {
+        switch self {
+        case .notYetAsked: "was not asked yet"
+        case .silent: "did not answer"
+        case .have: "said HAVE but sent no block"
+        case .dontHave: "said DONT_HAVE"
+        case .sentOtherBytes: "sent bytes that do not match what was asked for"
+        case .disconnected: "disconnected"
+        }
+    }
+}

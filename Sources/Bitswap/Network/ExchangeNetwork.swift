@@ -1,0 +1,27 @@
+public import NIOCore
+public import PeerIdentity
+
+/// What the exchange needs of a network: peers that come and go, and messages to and from them.
+///
+/// ``SwarmNetwork`` is the real one, over libp2p; a simulated one takes its place in tests. A network tells the exchange
+/// of peers by ``Exchange/connected(_:)`` and ``Exchange/disconnected(_:)``, from any thread, for one peer in order, and puts
+/// what comes from them into an ``ExchangeInlet``.
+public protocol ExchangeNetwork: Sendable {
+    /// Opens the way on which messages to `peer` go, in the newest version that it speaks.
+    ///
+    /// Throws when the peer is not connected or speaks no Bitswap.
+    func open(to peer: PeerID) async throws -> any ExchangeOutlet
+}
+
+/// The way to one peer. Messages arrive in the order in which they were written, or not at all.
+public protocol ExchangeOutlet: AnyObject, Sendable {
+    var version: BitswapVersion { get }
+
+    /// Takes one message, length prefix included, and returns at once.
+    ///
+    /// `completion` is called exactly once, from any thread: with nil when the last byte was handed to the transport, with
+    /// the error when it never will be. After an error the outlet is of no more use.
+    func write(_ frame: ByteBuffer, completion: @escaping @Sendable ((any Error)?) -> Void)
+
+    func close()
+}

@@ -1,0 +1,32 @@
+import PeerIdentity
+import Synchronization
+
+/// One connected peer: its ledger, the way to it, and how much is under way on it.
+final class ExchangePeer: Sendable {
+    struct State {
+        var ledger: Ledger
+        var outlet: (any ExchangeOutlet)?
+        /// Bytes written to the outlet that the transport has not taken yet.
+        var outstandingBytes = 0
+        var hasEnded = false
+    }
+
+    let id: PeerID
+    /// Raised when there may be something to look up or to send.
+    let signal = Signal()
+    let state: Mutex<State>
+
+    init(_ id: PeerID, limits: BitswapLimits) {
+        self.id = id
+        state = Mutex(State(ledger: Ledger(limits: limits)))
+    }
+
+    func end() {
+        let outlet = state.withLock { state in
+            state.hasEnded = true
+            return state.outlet.take()
+        }
+        signal.end()
+        outlet?.close()
+    }
+}

@@ -1,0 +1,264 @@
+import Blockstore
+import Logging
+import Multiformats
+import NIOCore
+import PeerIdentity
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Bitswap
+
+/// Exchanges on a network in memory, with a clock that the test moves.
+@Suite(.timeLimit(.minutes(1))) struct ExchangeTests {
+    struct Node {
+        let id: PeerID
+        let exchange: Exchange
+        let store: MemoryBlockstore
+    }
+
+    let network = MemoryNetwork()
+    let clock = ManualClock()
+
+    func node(_ number: Int, version: BitswapVersion = .v1_2_0) -> Node {
+        let id = peer(number)
+        let store = MemoryBlockstore()
+        let exchange = Exchange(
+            store: store, network: network.face(of: id), time: clock.timeSource, logger: Logger(label: "test"))
+        network.add(exchange, as: id, version: version)
+        return Node(id: id, exchange: exchange, store: store)
+    }
+
+    /// Runs the network and the nodes around a test.
+    func running(_ nodes: Node..., body: () async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await network.run() }
+            for node in nodes { group.addTask { await node.exchange.run() } }
+            try await body()
+            group.cancelAll()
+        }
+    }
+
+    @Test(arguments: BitswapVersion.allCases)
+    func aBlockIsFetchedVerifiedAndKept(_ version: BitswapVersion) async throws {
+        let (server, client) = (node(1, version: version), node(2, version: version))
+        let hello = block("Hello Bitswap from Rust Helia")
+        try await server.store.put(hello)
+        try await running(server, client) {
+            network.connect(server.id, client.id)
+            let fetched = try await client.exchange.want(hello.cid)
+            #expect(fetched.block == hello)
+            #expect(fetched.source == .network(server.id))
+            #expect(try await client.store.get(hello.cid.multihash) == hello.bytes)
+            let again = try await client.exchange.want(hello.cid)
+            #expect(again.source == .local)
+            #expect(client.exchange.statistics.blocksReceived == 1)
+            try await eventually("the server's ledger is empty") {
+                server.exchange.ledger(of: client.id)?.wants.isEmpty == true
+            }
+            #expect(server.exchange.statistics.bytesSent == hello.bytes.readableBytes)
+        }
+    }
+
+    @Test func aBlockPutUnderOneVersionOfItsCIDIsFetchedUnderTheOther() async throws {
+        let (server, client) = (node(1), node(2))
+        let hello = block("hello")
+        try await server.store.put(hello)
+        let v0 = try CID(version: .v0, codec: .dagPB, multihash: hello.cid.multihash)
+        try await running(server, client) {
+            network.connect(server.id, client.id)
+            let fetched = try await client.exchange.want(v0)
+            #expect(fetched.block.cid == v0)
+            #expect(fetched.block.bytes == hello.bytes)
+        }
+    }
+
+    @Test func aWantIsRememberedAndAnsweredWhenTheBlockArrives() async throws {
+        let (server, client) = (node(1), node(2))
+        let late = block("late")
+        try await running(server, client) {
+            network.connect(server.id, client.id)
+            async let fetched = client.exchange.want(late.cid)
+            try await eventually("the server remembers the want") {
+                server.exchange.subscriptions.withLock { $0.count } == 1
+            }
+            try await server.store.put(late)
+            server.exchange.offer([late])
+            #expect(try await fetched.block == late)
+            #expect(server.exchange.subscriptions.withLock { $0.count } == 0)
+        }
+    }
+
+    @Test func aPutOfOnesOwnEndsTheWant() async throws {
+        let client = node(1)
+        let own = block("own")
+        try await running(client) {
+            async let fetched = client.exchange.want(own.cid)
+            try await eventually("the want is registered") { client.exchange.wantlist == [own.cid] }
+            try await client.store.put(own)
+            client.exchange.offer([own])
+            #expect(try await fetched.source == .local)
+        }
+    }
+
+    @Test func aThousandBlocksComeThroughABoundedWindow() async throws {
+        let (server, client) = (node(1), node(2))
+        let blocks = (0..<2_000).map { block("block \($0)") }
+        try await server.store.put(blocks)
+        try await running(server, client) {
+            network.connect(server.id, client.id)
+            try await withThrowingTaskGroup(of: Block.self) { group in
+                for block in blocks { group.addTask { try await client.exchange.want(block.cid).block } }
+                var got: Set<Block> = []
+                for try await block in group { got.insert(block) }
+                #expect(got == Set(blocks))
+            }
+            #expect(client.exchange.statistics.duplicateBlocksReceived == 0)
+        }
+    }
+
+    @Test func noBlockInTimeSaysWhoSaidWhat() async throws {
+        let (server, client) = (node(1), node(2))
+        try await running(server, client) {
+            network.connect(server.id, client.id)
+            async let fetched = client.exchange.want(cid("nowhere"), timeout: .seconds(30))
+            try await eventually("the server has said DONT_HAVE") { server.exchange.statistics.messagesSent == 1 }
+            try await eventually("time runs out") {
+                clock.advance(by: .seconds(1))
+                return client.exchange.wantlist.isEmpty
+            }
+            do {
+                _ = try await fetched
+                Issue.record("a block came from nowhere")
+            } catch let error as ExchangeError {
+                #expect(error.code == .timedOut)
+                #expect(error.answers == [server.id: .dontHave])
+            }
+            try await eventually("the want was taken back") {
+                server.exchange.ledger(of: client.id)?.wants.isEmpty == true
+            }
+            #expect(server.exchange.subscriptions.withLock { $0.count } == 0)
+        }
+    }
+
+    @Test func cancellingTheCallerTakesTheWantBack() async throws {
+        let (server, client) = (node(1), node(2))
+        try await running(server, client) {
+            network.connect(server.id, client.id)
+            try await withThrowingTaskGroup(of: FetchedBlock.self) { group in
+                group.addTask { try await client.exchange.want(cid("nowhere")) }
+                try await eventually("the server knows of the want") {
+                    server.exchange.ledger(of: client.id)?.wants.count == 1
+                }
+                group.cancelAll()
+                let error = await #expect(throws: ExchangeError.self) { try await group.next() }
+                #expect(error?.code == .cancelled)
+            }
+            try await eventually("the want was taken back") {
+                server.exchange.ledger(of: client.id)?.wants.isEmpty == true
+            }
+            #expect(client.exchange.wantlist.isEmpty)
+        }
+    }
+
+    @Test func stoppingTheExchangeEndsItsWants() async throws {
+        let client = node(1)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await client.exchange.run() }
+            group.addTask {
+                let error = await #expect(throws: ExchangeError.self) { try await client.exchange.want(cid("nowhere")) }
+                #expect(error?.code == .stopped || error?.code == .cancelled)
+            }
+            while client.exchange.wantlist.isEmpty { await Task.yield() }
+            group.cancelAll()
+        }
+    }
+
+    @Test func twoCallersShareOneRequest() async throws {
+        let client = node(1)
+        let server = network.addScripted(peer(2))
+        try await running(client) {
+            network.connect(client.id, server.id)
+            async let first = client.exchange.want(cid("a"))
+            async let second = client.exchange.want(cid("a"))
+            try await eventually("both wait") { client.exchange.waiterCount == 2 }
+            var frames = server.frames.makeAsyncIterator()
+            let request = try MessageDecoder.message(in: try #require(await frames.next()))
+            #expect(request.entries.map(\.cid) == [cid("a")])
+            server.send(response(block("a")), to: client.id)
+            #expect(try await [first.block, second.block] == [block("a"), block("a")])
+        }
+    }
+
+    @Test func bytesThatDoNotMatchAreRefusedAndNeverStoredAndTheNextPeerIsAsked() async throws {
+        let (client, honest) = (node(1), node(3))
+        let liar = network.addScripted(peer(2))
+        try await honest.store.put(block("truth"))
+        try await running(client, honest) {
+            network.connect(client.id, liar.id)
+            async let fetched = client.exchange.want(cid("truth"))
+            var frames = liar.frames.makeAsyncIterator()
+            _ = await frames.next()
+            liar.send(response(block("lie")), to: client.id)
+            try await eventually("the lie is counted") { client.exchange.statistics.refusedBlocks == 1 }
+            network.connect(client.id, honest.id)
+            #expect(try await fetched.source == .network(honest.id))
+            #expect(try await !client.store.has(cid("lie").multihash))
+        }
+    }
+
+    @Test func aBlockThatNobodyAskedForIsNeverStored() async throws {
+        let client = node(1)
+        let pusher = network.addScripted(peer(2))
+        try await running(client) {
+            network.connect(client.id, pusher.id)
+            pusher.send(response(block("unasked")), to: client.id)
+            try await eventually("it is counted") { client.exchange.statistics.refusedBlocks == 1 }
+            #expect(try await !client.store.has(cid("unasked").multihash))
+        }
+    }
+
+    @Test func aPeerThatStopsReadingCostsTheOthersNothing() async throws {
+        let (server, client) = (node(1), node(2))
+        let stalled = network.addScripted(peer(3))
+        let blocks = (0..<40).map { number in block(String(repeating: "\(number) ", count: 50_000)) }
+        try await server.store.put(blocks)
+        network.stall(stalled.id)
+        try await running(server, client) {
+            network.connect(server.id, stalled.id)
+            network.connect(server.id, client.id)
+            stalled.send(request(blocks.map(\.cid)), to: server.id)
+            try await eventually("the stalled peer's window is full") {
+                server.exchange.outstandingBytes(to: stalled.id) >= BitswapLimits().outstandingBytesPerPeer
+            }
+            for block in blocks { #expect(try await client.exchange.want(block.cid).block == block) }
+            let bound = BitswapLimits().outstandingBytesPerPeer + BitswapLimits().responseBytes + (1 << 20)
+            #expect(server.exchange.outstandingBytes(to: stalled.id) <= bound)
+        }
+    }
+
+    @Test func garbageIsCountedAndTheExchangeGoesOn() async throws {
+        let (server, client) = (node(1), node(2))
+        let garbler = network.addScripted(peer(3))
+        try await server.store.put(block("a"))
+        try await running(server, client) {
+            network.connect(server.id, garbler.id)
+            network.connect(server.id, client.id)
+            garbler.send(ByteBuffer(bytes: [3, 0xff, 0xff, 0xff]), to: server.id)
+            try await eventually("it is counted") { server.exchange.statistics.malformedMessages == 1 }
+            #expect(try await client.exchange.want(cid("a")).block == block("a"))
+        }
+    }
+
+    private func response(_ block: Block) -> ByteBuffer {
+        var encoder = MessageEncoder(version: .v1_2_0, entries: [], isFull: false, capacity: 0)
+        block.bytes.withUnsafeReadableBytes { encoder.append(block: $0, cid: block.cid) }
+        return encoder.finish(pendingBytes: 0)
+    }
+
+    private func request(_ cids: [CID]) -> ByteBuffer {
+        let entries = cids.map { Message.Entry(cid: $0, kind: .want(.block, sendDontHave: true)) }
+        var encoder = MessageEncoder(version: .v1_2_0, entries: entries, isFull: false, capacity: 0)
+        return encoder.finish(pendingBytes: 0)
+    }
+}
