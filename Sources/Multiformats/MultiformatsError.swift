@@ -22,8 +22,6 @@ public struct MultiformatsError: Error, Hashable, Sendable, CustomStringConverti
         public static let unknownBase = Code("unknownBase")
         /// A named limit of ``MultiformatsLimits`` was passed.
         public static let limitExceeded = Code("limitExceeded")
-        /// A multicodec code of 2^63 or more, or one that does not fit its place.
-        public static let invalidCode = Code("invalidCode")
         /// A hash function that is carried but cannot be computed here.
         public static let unsupportedHash = Code("unsupportedHash")
         /// A digest whose length does not fit its hash function.
