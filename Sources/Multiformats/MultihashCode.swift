@@ -1,7 +1,5 @@
 extension Multihash {
     /// The multicodec code of a hash function. Any code can be carried; ``isSupported`` tells which can be computed.
-    // The names of the table have digits on both sides of a hyphen.
-    // swift-format-ignore: AlwaysUseLowerCamelCase
     public struct Code: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
         public let rawValue: UInt64
 
