@@ -125,7 +125,11 @@ let package = Package(
             name: "BlockstoreTests",
             dependencies: ["Blockstore", "Multiformats", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: strict),
-        .testTarget(name: "WireTests", dependencies: ["CWire", "CProtobufC"], swiftSettings: strict),
+        .target(
+            name: "CWireFuzz", dependencies: ["CWire", "CProtobufC"], path: "Tests/Fuzz",
+            exclude: ["FailCases", "libFuzzer", "run"]),
+        .testTarget(
+            name: "WireTests", dependencies: ["CWire", "CWireFuzz", "CProtobufC"], swiftSettings: strict),
         .testTarget(
             name: "Libp2pTests",
             dependencies: ["Libp2p", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
