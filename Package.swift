@@ -120,7 +120,7 @@ let package = Package(
             ],
             path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "MultiformatsTests", dependencies: ["Multiformats"], swiftSettings: strict),
-        .testTarget(name: "PeerIdentityTests", dependencies: ["PeerIdentity"], swiftSettings: strict),
+        .testTarget(name: "PeerIdentityTests", dependencies: ["PeerIdentity", "Multiformats"], swiftSettings: strict),
         .testTarget(
             name: "BlockstoreTests",
             dependencies: ["Blockstore", "Multiformats", .product(name: "NIOCore", package: "swift-nio")],

@@ -11,7 +11,8 @@ extension PublicKey {
         } catch {
             throw IdentityError(
                 .invalidPublicKey,
-                "An RSA public key is a DER SubjectPublicKeyInfo; these \(der.count) bytes are none.",
+                "An RSA public key is a DER SubjectPublicKeyInfo of at most \(IdentityLimits.maximumRSABits) bits; "
+                    + "these \(der.count) bytes are none.",
                 underlying: error)
         }
         guard key.keySizeInBits >= IdentityLimits.minimumRSABits, key.keySizeInBits <= IdentityLimits.maximumRSABits
