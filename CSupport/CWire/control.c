@@ -4,24 +4,33 @@
 
 #include "protobuf.h"
 
+static cwire_rule *rule_for(uint32_t number, cwire_rule *rules, size_t rule_count) {
+    for (size_t index = 0; index < rule_count; index++) {
+        if (rules[index].number == number) return &rules[index];
+    }
+    return NULL;
+}
+
 cwire_status cwire_check(const uint8_t *data, size_t length, cwire_rule *rules, size_t rule_count) {
+    size_t others = 0;
     cwire_reader reader = cwire_reader_make(data, length);
     while (reader.next != reader.end) {
         cwire_field field;
         cwire_status status = cwire_read_field(&reader, &field);
         if (status != CWIRE_OK) return status;
-        for (size_t index = 0; index < rule_count; index++) {
-            cwire_rule *rule = &rules[index];
-            if (rule->number != field.number) continue;
-            if (rule->wire_type != field.wire_type) return CWIRE_WRONG_WIRE_TYPE;
+        cwire_rule *rule = rule_for(field.number, rules, rule_count);
+        if (rule != NULL && rule->wire_type != field.wire_type) return CWIRE_WRONG_WIRE_TYPE;
+        if (rule == NULL || rule->maximum == CWIRE_UNCOUNTED) {
+            if (others == CWIRE_MAXIMUM_OTHER_FIELDS) return CWIRE_LIMIT_OTHER_FIELDS;
+            others++;
+        } else {
             if (rule->seen == rule->maximum) return rule->past_maximum;
             rule->seen++;
-            if (rule->inner_count > 0) {
-                // Rules are nested two deep at most, so is the recursion.
-                status = cwire_check(field.bytes, field.length, rule->inner, rule->inner_count);
-                if (status != CWIRE_OK) return status;
-            }
-            break;
+        }
+        if (rule != NULL && rule->inner_count > 0) {
+            // Rules are nested two deep at most, so is the recursion.
+            status = cwire_check(field.bytes, field.length, rule->inner, rule->inner_count);
+            if (status != CWIRE_OK) return status;
         }
     }
     return CWIRE_OK;

@@ -8,7 +8,8 @@
 #include "CWire.h"
 
 // What is known of one field: its wire type, how often it may occur in the whole message and what it is called when it
-// occurs once more, and the fields inside it when it is a submessage.
+// occurs once more (UNCOUNTED: it counts among the other fields), and the fields inside it when it is a submessage.
+#define CWIRE_UNCOUNTED SIZE_MAX
 typedef struct cwire_rule {
     uint32_t number;
     uint32_t wire_type;
@@ -19,7 +20,8 @@ typedef struct cwire_rule {
     size_t seen;
 } cwire_rule;
 
-// Walks the whole message once, allocates nothing: lengths, wire types of the known fields, and their number.
+// Walks the whole message once, allocates nothing: lengths, wire types of the known fields, and how many there are of
+// all, since protobuf-c takes some 40 to 100 bytes for the smallest field.
 cwire_status cwire_check(const uint8_t *data, size_t length, cwire_rule *rules, size_t rule_count);
 
 // Copies bytes into a field, freeing what it held.

@@ -11,10 +11,10 @@ cwire_envelope *cwire_envelope_decode(const uint8_t *data, size_t length, size_t
         return NULL;
     }
     cwire_rule rules[] = {
-        {1, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {2, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {3, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {5, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
+        {1, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {2, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {3, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {5, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
     };
     *status = cwire_check(data, length, rules, sizeof rules / sizeof *rules);
     if (*status != CWIRE_OK) return NULL;

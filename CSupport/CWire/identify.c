@@ -17,13 +17,13 @@ cwire_identify *cwire_identify_decode(
         return NULL;
     }
     cwire_rule rules[] = {
-        {1, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
+        {1, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
         {2, CWIRE_WIRE_BYTES, limits->listen_addresses, CWIRE_LIMIT_ADDRESSES, NULL, 0, 0},
         {3, CWIRE_WIRE_BYTES, limits->protocols, CWIRE_LIMIT_PROTOCOLS, NULL, 0, 0},
-        {4, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {5, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {6, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {8, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
+        {4, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {5, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {6, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {8, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
     };
     *status = cwire_check(data, length, rules, sizeof rules / sizeof *rules);
     if (*status != CWIRE_OK) return NULL;

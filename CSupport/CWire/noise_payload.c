@@ -22,9 +22,9 @@ cwire_noise_payload *cwire_noise_payload_decode(
         {2, CWIRE_WIRE_BYTES, limits->stream_muxers, CWIRE_LIMIT_PROTOCOLS, NULL, 0, 0},
     };
     cwire_rule rules[] = {
-        {1, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {2, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {4, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, extension_rules, sizeof extension_rules / sizeof *extension_rules, 0},
+        {1, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {2, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {4, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, extension_rules, sizeof extension_rules / sizeof *extension_rules, 0},
     };
     *status = cwire_check(data, length, rules, sizeof rules / sizeof *rules);
     if (*status != CWIRE_OK) return NULL;

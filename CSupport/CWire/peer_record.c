@@ -17,10 +17,10 @@ cwire_peer_record *cwire_peer_record_decode(
         *status = CWIRE_LIMIT_MESSAGE_BYTES;
         return NULL;
     }
-    cwire_rule address_rules[] = {{1, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0}};
+    cwire_rule address_rules[] = {{1, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0}};
     cwire_rule rules[] = {
-        {1, CWIRE_WIRE_BYTES, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
-        {2, CWIRE_WIRE_VARINT, SIZE_MAX, CWIRE_OK, NULL, 0, 0},
+        {1, CWIRE_WIRE_BYTES, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
+        {2, CWIRE_WIRE_VARINT, CWIRE_UNCOUNTED, CWIRE_OK, NULL, 0, 0},
         {3, CWIRE_WIRE_BYTES, limits->addresses, CWIRE_LIMIT_ADDRESSES, address_rules, 1, 0},
     };
     *status = cwire_check(data, length, rules, sizeof rules / sizeof *rules);

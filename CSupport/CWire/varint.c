@@ -25,6 +25,7 @@ const char *cwire_status_text(cwire_status status) {
     case CWIRE_LIMIT_ADDRESSES: return "the message has more addresses than allowed";
     case CWIRE_LIMIT_PROTOCOLS: return "the message has more protocols than allowed";
     case CWIRE_LIMIT_CERTIFICATE_HASHES: return "the message has more certificate hashes than allowed";
+    case CWIRE_LIMIT_OTHER_FIELDS: return "the message has more fields than allowed";
     }
     return "unknown status";
 }

@@ -179,6 +179,26 @@ import Testing
         #expect(status == CWIRE_LIMIT_MESSAGE_BYTES)
     }
 
+    /// Unknown fields and repeated singular ones cost protobuf-c many times their bytes.
+    @Test(arguments: ["7800", "0a00", "7a00"]) func otherFieldsAtTheMaximumAndOnePast(field: String) throws {
+        let maximum = Int(CWIRE_MAXIMUM_OTHER_FIELDS)
+        let bytes = [[UInt8]](repeating: hex(field), count: maximum + 1).flatMap { $0 }
+        var status = CWIRE_OK
+        var limits = cwire_identify_limits(message_bytes: 1 << 16, listen_addresses: 4, protocols: 4)
+        let identify = try #require(cwire_identify_decode(bytes, bytes.count - 2, &limits, &status))
+        cwire_identify_free(identify)
+        #expect(cwire_identify_decode(bytes, bytes.count, &limits, &status) == nil)
+        #expect(status == CWIRE_LIMIT_OTHER_FIELDS)
+        #expect(cwire_envelope_decode(bytes, bytes.count, 1 << 16, &status) == nil)
+        #expect(status == CWIRE_LIMIT_OTHER_FIELDS)
+
+        // In a submessage as in the message.
+        let inner = [UInt8]([0x22, 0x82, 0x04]) + [[UInt8]](repeating: hex("7800"), count: maximum + 1).flatMap { $0 }
+        var noise = cwire_noise_payload_limits(message_bytes: 1 << 16, stream_muxers: 4, certificate_hashes: 4)
+        #expect(cwire_noise_payload_decode(inner, inner.count, &noise, &status) == nil)
+        #expect(status == CWIRE_LIMIT_OTHER_FIELDS)
+    }
+
     @Test func nothingIsAnEmptyMessage() throws {
         var status = CWIRE_MALFORMED
         var limits = cwire_identify_limits(message_bytes: 0, listen_addresses: 0, protocols: 0)

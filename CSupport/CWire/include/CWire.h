@@ -48,7 +48,8 @@ typedef enum cwire_status {
     CWIRE_MISSING_FIELD = 8,
     /// A key of a type that is none of cwire_key_type.
     CWIRE_UNKNOWN_KEY_TYPE = 9,
-    /// The code that protoc-c made refuses what the checks before it let through.
+    /// The code that protoc-c made refuses what the checks before it let through (keys and lengths of more than 5
+    /// bytes), or found no memory.
     CWIRE_MALFORMED = 10,
     /// malloc failed.
     CWIRE_OUT_OF_MEMORY = 11,
@@ -65,6 +66,7 @@ typedef enum cwire_status {
     CWIRE_LIMIT_ADDRESSES = 40,
     CWIRE_LIMIT_PROTOCOLS = 41,
     CWIRE_LIMIT_CERTIFICATE_HASHES = 42,
+    CWIRE_LIMIT_OTHER_FIELDS = 43,
 } cwire_status;
 
 /// A short English text for a status, never NULL, static.
@@ -136,6 +138,12 @@ cwire_status cwire_key_decode(const uint8_t *data, size_t length, size_t maximum
 /// for a key too long for protobuf (2^31 - 1).
 size_t cwire_key_size(cwire_key_type type, size_t key_length);
 size_t cwire_key_write(cwire_key_type type, const uint8_t *key, size_t key_length, uint8_t *buffer, size_t capacity);
+
+/* ---- What the control messages below have in common -------------------------------------------------------- */
+
+/// How many fields a message, or a submessage in it, may hold besides the repeated ones that have a limit of their own:
+/// singular ones, as often as they are repeated, and unknown ones. More is CWIRE_LIMIT_OTHER_FIELDS.
+#define CWIRE_MAXIMUM_OTHER_FIELDS 256
 
 /* ---- The payload of the Noise handshake (proto/noise.proto) ------------------------------------------------ */
 
