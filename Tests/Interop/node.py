@@ -58,7 +58,7 @@ class Node:
         return self.case.start(f"{self.name}-{name}", [self.case.bitswap, *words], self.environment)
 
     def serve(self, *words, listen="/ip4/127.0.0.1/tcp/0"):
-        return Serving(self, ["serve", "--json", "--no-mdns", "--listen", listen, *words])
+        return Serving(self, ["serve", "--json", "--listen", listen, *words])
 
     def put(self, data):
         """Stores bytes as a raw block; returns its CID."""
@@ -79,7 +79,7 @@ class Node:
         return self.run("block", "stat", cid, code=None).code == 0
 
     def list(self):
-        """The multihashes of the blocks held, as the CIDs that are printed."""
+        """The blocks held, as raw CIDs: they are known by their multihashes alone."""
         return self.run("block", "ls").lines
 
 

@@ -59,7 +59,9 @@ def bad_words(t):
 def bad_repository(t):
     missing = Node(t, "missing", init=False)
     refused(t, missing, FAILED, "block", "get", CID, says=str(missing.repository))
-    refused(t, missing, FAILED, "serve", says=str(missing.repository))
+    refused(t, missing, FAILED, "block", "put", "-", says=str(missing.repository))
+    refused(t, missing, FAILED, "id", says="bitswap init")
+    t.check(not missing.repository.exists(), "a command that only looks has made the repository")
     t.file("file", b"")
     below = Node(t, "file/repository", init=False)
     refused(t, below, FAILED, "init", says=str(below.repository))
@@ -190,7 +192,8 @@ def blocks(t):
         node.run("block", "rm", cid)
         t.check(cid not in node.list() and not node.has(cid), "it is there after block rm")
         refused(t, node, FAILED, "block", "rm", cid, says=cid)
-    refused(t, node, FAILED, "block", "stat", cid, says=cid)
+    refused(t, node, NOT_FOUND, "block", "stat", cid, says=cid)
+    refused(t, node, NOT_FOUND, "block", "get", cid, says=cid)
 
 
 @test("blocks are put while the node serves them")

@@ -1,5 +1,6 @@
 """Peers that lie. What they send is refused, said, and stored nowhere."""
 
+import json
 import os
 
 import dagpb
@@ -61,11 +62,12 @@ def garbage(t):
 def unasked(t):
     node, stranger = Node(t), PyLibp2p(t, "stranger")
     held = node.put(b"held from the start")
-    serving = node.serve()
+    serving = node.serve("--log-level", "info")
     stranger.connect(serving.address)
     pushed = [stranger.push(serving.id, b"nobody asked for this: " + os.urandom(16)) for _ in range(3)]
     t.equal(stranger.get(held, serving.id)[0], b"held from the start", "what it asks for it gets all the same")
     t.eventually(lambda: stranger.id in serving.log_text, "serve reports who sent what nobody asked for")
+    t.equal(json.loads(node.run("stat", "--json").out)["exchange"]["refusedBlocks"], 3, "blocks refused, as stat counts")
     for cid in pushed:
         t.check(not node.has(cid), f"stored: {cid}")
     t.equal(node.list(), [held], "what is stored")
