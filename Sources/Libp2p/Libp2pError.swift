@@ -12,7 +12,13 @@ public struct Libp2pError: Error, Sendable, CustomStringConvertible {
 
         /// Nobody answered at the address, or the transport refused it.
         public static let dialFailed = Code("dialFailed")
-        /// The address names no transport that is spoken here, or cannot be listened on.
+        /// The address leads to this node itself.
+        public static let selfDial = Code("selfDial")
+        /// There is no connection with the peer.
+        public static let notConnected = Code("notConnected")
+        /// The address cannot be listened on.
+        public static let listenFailed = Code("listenFailed")
+        /// The address names no transport that is spoken here.
         public static let unsupportedAddress = Code("unsupportedAddress")
         /// The security handshake failed.
         public static let handshakeFailed = Code("handshakeFailed")

@@ -44,6 +44,8 @@ final class YamuxHandler: ChannelInboundHandler {
     let accept: (ProtocolID) -> InboundStreamPolicy
     /// Called after a stream that was opened is gone, and after its handler was told.
     var onStreamClosed: ((Stream) -> Void)?
+    /// Called when the peer says that it takes no more streams; the open ones go on.
+    var onGoAway: (() -> Void)?
     /// Called once, when the multiplexer ends and every stream is gone. Nil: closed from this side.
     var onClosed: ((Libp2pError?) -> Void)?
 
@@ -228,6 +230,7 @@ final class YamuxHandler: ChannelInboundHandler {
         let callback = onClosed
         onClosed = nil
         onStreamClosed = nil
+        onGoAway = nil
         callback?(error)
     }
 
@@ -335,6 +338,7 @@ final class YamuxHandler: ChannelInboundHandler {
                     error: Libp2pError(
                         .goAway, "The peer ended the connection with Yamux code \(code.rawValue)."), goAway: nil)
             } else {
+                onGoAway?()
                 openWaiting()
             }
         case .fail(let failure):

@@ -1,0 +1,198 @@
+public import Logging
+import Multiformats
+public import NIOCore
+public import PeerIdentity
+import Synchronization
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Glibc
+#endif
+
+/// The connections of one node: dials and accepts them, proves who is at the other end, keeps them within limits, and
+/// hands streams to the protocols registered with it. TCP, Noise and Yamux; identify and ping come with it.
+///
+/// Register protocols and observers, then ``listen(on:)`` and ``connect(to:)``, and end with ``shutdown()``: a swarm
+/// holds its sockets until then. May be used from anywhere. Handlers and observers run on the event loop of their
+/// connection and must not block it.
+public final class Swarm: Sendable {
+    public typealias Configuration = SwarmConfiguration
+    /// Makes the handler of an inbound stream, on the event loop of its connection.
+    public typealias HandlerFactory = @Sendable (ProtocolID, Connection) -> any StreamHandler
+
+    /// This node.
+    public let peerID: PeerID
+    /// What the swarm was made with.
+    public let configuration: SwarmConfiguration
+
+    let identity: KeyPair
+    let eventLoopGroup: any EventLoopGroup
+    let logger: Logger
+    let metrics = SwarmMetrics()
+    let state: Mutex<SwarmState>
+
+    /// - Parameter eventLoopGroup: where connections live, spread over its loops. The caller shuts it down, after the
+    ///   swarm.
+    public init(
+        identity: KeyPair, configuration: Configuration = .init(), eventLoopGroup: any EventLoopGroup, logger: Logger
+    ) {
+        self.identity = identity
+        self.configuration = configuration
+        self.eventLoopGroup = eventLoopGroup
+        self.logger = logger
+        peerID = identity.peerID
+        state = Mutex(SwarmState(limits: configuration.limits, firstRecordNumber: Self.wallClock()))
+        registerIdentify()
+        registerPing()
+    }
+
+    /// Nanoseconds since 1970: what signed records are numbered from, so that a restart does not go back.
+    private static func wallClock() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
+    }
+
+    // MARK: Protocols and observers
+
+    /// Accepts streams for these protocols from now on. Peers are told.
+    ///
+    /// - Parameter makeHandler: called on the event loop of the connection for each stream.
+    public func handle(_ protocols: [ProtocolID], _ makeHandler: @escaping HandlerFactory) {
+        state.withLock { state in
+            for id in protocols where state.handlers.updateValue(makeHandler, forKey: id) == nil {
+                state.protocols.append(id)
+            }
+        }
+        pushIdentify()
+    }
+
+    /// Accepts no more streams for these protocols. Open ones go on. Peers are told.
+    public func stopHandling(_ protocols: [ProtocolID]) {
+        state.withLock { state in
+            for id in protocols { state.handlers[id] = nil }
+            state.protocols.removeAll { state.handlers[$0] == nil }
+        }
+        pushIdentify()
+    }
+
+    /// Calls `observer` with what happens from now on, on the event loop of the connection, in order for each.
+    ///
+    /// Register before ``listen(on:)`` and ``connect(to:)`` to see every connection from its beginning.
+    public func observe(_ observer: @escaping @Sendable (SwarmEvent) -> Void) {
+        state.withLock { $0.observers.append(observer) }
+    }
+
+    /// The protocols that peers can open streams for, in the order they were registered.
+    public var protocols: [ProtocolID] {
+        state.withLock { $0.protocols }
+    }
+
+    // MARK: Connections
+
+    /// The connections with a peer, or with everybody: the oldest first, without those that are being closed.
+    public func connections(to peer: PeerID? = nil) -> [Connection] {
+        state.withLock { state in
+            if let peer { return state.connections[peer] ?? [] }
+            return state.connections.values.joined().sorted { $0.id < $1.id }
+        }
+    }
+
+    /// Closes all connections with a peer, in an orderly way, and returns when their sockets are closed.
+    public func disconnect(_ peer: PeerID) async {
+        for closed in connections(to: peer).map({ $0.close() }) {
+            try? await closed.get()
+        }
+    }
+
+    /// Ends everything: stops listening, gives up dials and handshakes, closes the connections in an orderly way (see
+    /// ``SwarmConfiguration/closeTimeout``), and returns when every socket is closed. Calling it again waits for the
+    /// same end. Goes on when the calling task is cancelled.
+    public func shutdown() async {
+        let promise = eventLoopGroup.next().makePromise(of: Void.self)
+        switch state.withLock({ $0.shutDown(promise.futureResult) }) {
+        case .waitFor(let end):
+            promise.succeed()
+            try? await end.get()
+        case .close(let listeners, let dials, let connections, let sockets):
+            logger.debug("Swarm is shutting down", metadata: ["connections": "\(connections.count)"])
+            for dial in dials {
+                end(dial, nil, .failure(Libp2pError(refused: .shuttingDown)))
+            }
+            let closing = listeners.map { $0.close() } + connections.map { $0.close() }
+            // What has no connection yet is in its handshake and has nothing to say.
+            let established = Set(connections.map { ObjectIdentifier($0.channel) })
+            for socket in sockets where !established.contains(ObjectIdentifier(socket)) {
+                socket.close(promise: nil)
+            }
+            for closed in closing + sockets.map(\.closeFuture) {
+                try? await closed.get()
+            }
+            promise.succeed()
+        }
+    }
+
+    // MARK: What the connections tell
+
+    /// - Throws: a refusal; then nothing has changed.
+    func establish(
+        _ ticket: inout ConnectionLedger.Ticket, _ peer: PeerID, _ publicKey: PublicKey, remoteAddress: Multiaddr,
+        localAddress: Multiaddr?, direction: Connection.Direction, channel: any Channel
+    ) throws(ConnectionLedger.Refusal) -> Connection {
+        let result = state.withLock { state -> Result<UInt64, ConnectionLedger.Refusal> in
+            Result { () throws(ConnectionLedger.Refusal) in try state.establish(&ticket, peer) }
+        }
+        if case .failure(let refusal) = result { metrics.connectionRefused(refusal) }
+        let connection = Connection(
+            id: try result.get(), peer: peer, publicKey: publicKey, remoteAddress: remoteAddress,
+            localAddress: localAddress, direction: direction, swarm: self, channel: channel)
+        return connection
+    }
+
+    func connectionBegan(_ connection: Connection) {
+        state.withLock { $0.add(connection) }
+        logger.debug("Connected", metadata: ["peer": "\(connection.peer)", "address": "\(connection.remoteAddress)"])
+        emit(.connected(connection))
+    }
+
+    func connectionEnded(_ connection: Connection, error: Libp2pError?) {
+        connection.ended()
+        retire(connection)
+        logger.debug(
+            "Disconnected",
+            metadata: ["peer": "\(connection.peer)", "reason": "\(error.map { "\($0)" } ?? "closed")"])
+        emit(.disconnected(connection, error: error))
+    }
+
+    /// The connection is no longer offered for new streams.
+    func retire(_ connection: Connection) {
+        state.withLock { $0.remove(connection) }
+    }
+
+    func handshakeFailed(_ direction: Connection.Direction, _ address: Multiaddr, _ error: Libp2pError) {
+        metrics.handshakeFailed()
+        logger.debug("Handshake failed", metadata: ["address": "\(address)", "error": "\(error)"])
+    }
+
+    func socketEnded(_ id: ObjectIdentifier, _ ticket: ConnectionLedger.Ticket) {
+        let counts = state.withLock { state in
+            state.sockets[id] = nil
+            state.ledger.release(ticket)
+            return (state.ledger.inbound, state.ledger.total)
+        }
+        metrics.connections(inbound: counts.0, outbound: counts.1 - counts.0)
+    }
+
+    /// Who shall take an inbound stream.
+    func handlerFactory(for protocolID: ProtocolID) -> HandlerFactory? {
+        state.withLock { $0.handlers[protocolID] }
+    }
+
+    func emit(_ event: SwarmEvent) {
+        let observers = state.withLock { $0.observers }
+        for observer in observers { observer(event) }
+    }
+}

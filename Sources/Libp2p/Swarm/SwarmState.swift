@@ -1,0 +1,81 @@
+import Multiformats
+import NIOCore
+import PeerIdentity
+
+/// What a swarm knows across its connections. Lives behind the swarm's lock; nothing in here calls out.
+struct SwarmState {
+    struct Listener {
+        let channel: any Channel
+        /// With the real port, without the peer.
+        let addresses: [Multiaddr]
+    }
+
+    /// A dial and those who wait for it.
+    struct DialEntry {
+        let dial: Dial
+        var waiters: [UInt64: CheckedContinuation<Connection, any Error>] = [:]
+    }
+
+    enum DialKey: Hashable {
+        case peer(PeerID)
+        /// An address that does not say whose it is.
+        case anybody(UInt64)
+    }
+
+    enum Shutdown {
+        case close([any Channel], dials: [DialKey], [Connection], sockets: [any Channel])
+        case waitFor(EventLoopFuture<Void>)
+    }
+
+    var ledger: ConnectionLedger
+    var handlers: [ProtocolID: Swarm.HandlerFactory] = [:]
+    var protocols: [ProtocolID] = []
+    var observers: [@Sendable (SwarmEvent) -> Void] = []
+    var listeners: [Listener] = []
+    /// By their connection handlers.
+    var sockets: [ObjectIdentifier: any Channel] = [:]
+    var connections: [PeerID: [Connection]] = [:]
+    var dials: [DialKey: DialEntry] = [:]
+    var ownIdentity: OwnIdentity
+    private var shutdownEnd: EventLoopFuture<Void>?
+    private var lastID: UInt64 = 0
+
+    init(limits: SwarmLimits, firstRecordNumber: UInt64) {
+        ownIdentity = OwnIdentity(version: 0, firstRecordNumber: firstRecordNumber)
+        ledger = ConnectionLedger(limits: limits)
+    }
+
+    var isShutDown: Bool { shutdownEnd != nil }
+
+    mutating func nextID() -> UInt64 {
+        lastID += 1
+        return lastID
+    }
+
+    mutating func establish(
+        _ ticket: inout ConnectionLedger.Ticket, _ peer: PeerID
+    ) throws(ConnectionLedger.Refusal) -> UInt64 {
+        guard !isShutDown else { throw .shuttingDown }
+        try ledger.establish(&ticket, with: peer)
+        return nextID()
+    }
+
+    mutating func add(_ connection: Connection) {
+        connections[connection.peer, default: []].append(connection)
+    }
+
+    mutating func remove(_ connection: Connection) {
+        guard var list = connections[connection.peer] else { return }
+        list.removeAll { $0 === connection }
+        connections[connection.peer] = list.isEmpty ? nil : list
+    }
+
+    mutating func shutDown(_ end: EventLoopFuture<Void>) -> Shutdown {
+        if let shutdownEnd { return .waitFor(shutdownEnd) }
+        shutdownEnd = end
+        defer { listeners = [] }
+        return .close(
+            listeners.map(\.channel), dials: Array(dials.keys), Array(connections.values.joined()),
+            sockets: Array(sockets.values))
+    }
+}
