@@ -16,7 +16,7 @@ struct NoiseSealer {
     private var pool: NoiseBufferPool
 
     /// Writes from this size on are not copied. Below it a copy costs less than a message of its own; above it a copy
-    /// may cost twenty times as much when addresses are unlucky (see `rep movsb` in ARCHITECTURE.md).
+    /// may cost twenty times as much when source and destination lie unluckily within their pages.
     private static let directBytes = 4096
     /// What a message adds to its plaintext.
     static let overhead = NoiseLimits.headerBytes + ChaCha20Poly1305.tagLength
