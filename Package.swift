@@ -135,7 +135,13 @@ let package = Package(
             dependencies: ["Libp2p", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
             swiftSettings: strict),
         .testTarget(name: "BitswapTests", dependencies: ["Bitswap", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "BitswapNodeTests", dependencies: ["BitswapNode", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "BitswapNodeTests",
+            dependencies: [
+                "BitswapNode", "Bitswap", "Blockstore", "Libp2p", "PeerIdentity", "Multiformats", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

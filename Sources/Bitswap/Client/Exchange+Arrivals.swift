@@ -14,6 +14,8 @@ extension Exchange {
     func received(_ message: Message, from peer: PeerID, whenStored: @escaping @Sendable () -> Void) {
         guard let known = peers.withLock({ $0[peer] }) else { return whenStored() }
         counters.withLock { $0.messagesReceived += 1 }
+        // Who speaks Bitswap to us may be asked, even if the way to it failed before.
+        perform(client.withLock { $0.connected(peer) })
         if message.isFull || !message.entries.isEmpty { receive(wantlist: message, from: known) }
         if !message.presences.isEmpty {
             perform(client.withLock { $0.received(presences: message.presences, from: peer) })

@@ -1,0 +1,148 @@
+public import Libp2p
+import NIOCore
+public import PeerIdentity
+import Synchronization
+
+/// The real network under an exchange: Bitswap streams on the connections of a ``Swarm``.
+///
+/// Messages to a peer go on one long-lived stream that we open; messages from it come on any number of streams that it
+/// opens, each read to its end. A peer is connected for the exchange from its first connection to its last.
+public final class SwarmNetwork: ExchangeNetwork {
+    private let swarm: Swarm
+    private let connections = Mutex<[PeerID: Int]>([:])
+
+    public init(_ swarm: Swarm) { self.swarm = swarm }
+
+    /// Gives the exchange what comes from the swarm. To be called once, before the swarm listens or dials.
+    public func deliver(to exchange: Exchange) {
+        swarm.handle(BitswapVersion.preferred.map(\.protocolID)) { [weak exchange] _, connection in
+            InboundMessages(exchange, peer: connection.peer)
+        }
+        swarm.observe { [weak exchange, weak self] event in
+            guard let exchange, let self else { return }
+            switch event {
+            case .connected(let connection):
+                if count(connection.peer, by: 1) == 1 { exchange.connected(connection.peer) }
+            case .disconnected(let connection, _):
+                if count(connection.peer, by: -1) == 0 { exchange.disconnected(connection.peer) }
+            default: break
+            }
+        }
+    }
+
+    private func count(_ peer: PeerID, by change: Int) -> Int {
+        connections.withLock {
+            let count = ($0[peer] ?? 0) + change
+            $0[peer] = count == 0 ? nil : count
+            return count
+        }
+    }
+
+    public func open(to peer: PeerID) async throws -> any ExchangeOutlet {
+        guard let connection = swarm.connections(to: peer).last else {
+            throw ExchangeError(.stopped, "no connection to \(peer)")
+        }
+        let promise = connection.eventLoop.makePromise(of: StreamOutlet.self)
+        let opening = connection.openStream(BitswapVersion.preferred.map(\.protocolID)) { _ in OutboundMessages(promise)
+        }
+        opening.cascadeFailure(to: promise)
+        return try await promise.futureResult.get()
+    }
+}
+
+/// The stream on which we write. What the peer writes on it is read and passed over: answers come on streams of its own.
+private final class OutboundMessages: StreamHandler {
+    private let opened: EventLoopPromise<StreamOutlet>
+    private var stream: Stream?
+
+    init(_ opened: EventLoopPromise<StreamOutlet>) { self.opened = opened }
+
+    func streamOpened(_ stream: Stream) {
+        self.stream = stream
+        guard let version = BitswapVersion(stream.protocolID) else { return stream.reset() }
+        opened.succeed(StreamOutlet(self, version: version, eventLoop: stream.eventLoop))
+    }
+
+    func stream(_ stream: Stream, received bytes: ByteBuffer) { stream.consume(bytes.readableBytes) }
+
+    func streamReceivedEnd(_ stream: Stream) {}
+
+    func streamClosed(_ stream: Stream, error: Libp2pError?) {
+        self.stream = nil
+        opened.fail(error ?? Libp2pError(.streamClosed, "The peer closed the stream."))
+    }
+
+    func write(_ frame: ByteBuffer, promise: EventLoopPromise<Void>) {
+        guard let stream else { return promise.fail(Libp2pError(.streamClosed, "The stream is closed.")) }
+        stream.writeAndFlush(frame, promise: promise)
+    }
+
+    func finish() { stream?.finish() }
+}
+
+private final class StreamOutlet: ExchangeOutlet {
+    let version: BitswapVersion
+    private let eventLoop: any EventLoop
+    private let handler: NIOLoopBound<OutboundMessages>
+
+    init(_ handler: OutboundMessages, version: BitswapVersion, eventLoop: any EventLoop) {
+        self.version = version
+        self.eventLoop = eventLoop
+        self.handler = NIOLoopBound(handler, eventLoop: eventLoop)
+    }
+
+    func write(_ frame: ByteBuffer, completion: @escaping @Sendable ((any Error)?) -> Void) {
+        eventLoop.execute { [self] in
+            let promise = eventLoop.makePromise(of: Void.self)
+            promise.futureResult.whenComplete { result in
+                switch result {
+                case .success: completion(nil)
+                case .failure(let error): completion(error)
+                }
+            }
+            handler.value.write(frame, promise: promise)
+        }
+    }
+
+    func close() {
+        eventLoop.execute { [self] in handler.value.finish() }
+    }
+}
+
+/// A stream on which a peer writes to us.
+private final class InboundMessages: StreamHandler {
+    private weak var exchange: Exchange?
+    private let peer: PeerID
+    private var inlet: ExchangeInlet?
+
+    init(_ exchange: Exchange?, peer: PeerID) {
+        self.exchange = exchange
+        self.peer = peer
+    }
+
+    func streamOpened(_ stream: Stream) {
+        guard let exchange else { return stream.reset() }
+        let window = NIOLoopBound(stream, eventLoop: stream.eventLoop)
+        let eventLoop = stream.eventLoop
+        inlet = ExchangeInlet(exchange, peer: peer) { count in
+            if eventLoop.inEventLoop {
+                window.value.consume(count)
+            } else {
+                eventLoop.execute { window.value.consume(count) }
+            }
+        }
+    }
+
+    func stream(_ stream: Stream, received bytes: ByteBuffer) {
+        do { try inlet?.receive(bytes) } catch { stream.reset() }
+    }
+
+    func streamReceivedEnd(_ stream: Stream) {
+        do {
+            try inlet?.finish()
+            stream.finish()
+        } catch { stream.reset() }
+    }
+
+    func streamClosed(_ stream: Stream, error: Libp2pError?) { inlet = nil }
+}

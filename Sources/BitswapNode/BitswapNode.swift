@@ -1,0 +1,138 @@
+public import Bitswap
+public import Blockstore
+public import Libp2p
+public import Logging
+public import Multiformats
+public import NIOCore
+import NIOPosix
+public import PeerIdentity
+public import ServiceLifecycle
+
+/// A Bitswap node: an identity, a blockstore, connections to peers, and the exchange of blocks with them.
+///
+///     let node = try BitswapNode(repository: Repository(path: "/var/lib/bitswap"))
+///     try await withThrowingTaskGroup(of: Void.self) { group in
+///         group.addTask { try await node.run() }
+///         let cid = try await node.blocks.put("Hello")
+///         let block = try await node.blocks.get(cid)
+///         group.cancelAll()
+///     }
+///
+/// It is a swift-service-lifecycle `Service`: ``run()`` serves until the task is cancelled or a graceful shutdown begins,
+/// then closes every connection and the store. Local blocks can be put and read without it; nothing comes from the network,
+/// and nothing is served, before it runs.
+public final class BitswapNode: Service {
+    public struct Configuration: Sendable {
+        /// Addresses to listen on. Empty: the node only dials. Port 0 is any free port; see ``BitswapNode/addresses``.
+        public var listen: [Multiaddr] = []
+        /// Peers to dial at the start.
+        public var peers: [Multiaddr] = []
+        public var exchange = Exchange.Configuration()
+        public var swarm = SwarmConfiguration()
+
+        public init() {}
+    }
+
+    public let identity: KeyPair
+    public let configuration: Configuration
+    /// Blocks: the own store first, then the network.
+    public let blocks: Blocks
+    /// Connections to peers.
+    public let swarm: Swarm
+    /// The exchange, for its statistics, wantlist and ledgers.
+    public let exchange: Exchange
+    private let store: any Blockstore
+    private let logger: Logger
+    private let listening: EventLoopPromise<[Multiaddr]>
+
+    public var id: PeerID { identity.peerID }
+
+    /// Makes a node over any store. ``run()`` closes the store in the end.
+    ///
+    /// - Parameter eventLoopGroup: where connections live; they are spread over its loops. Not shut down by the node. Nil: the
+    ///   process-wide group, one loop a core.
+    public init(
+        identity: KeyPair, store: any Blockstore, configuration: Configuration = Configuration(),
+        eventLoopGroup: (any EventLoopGroup)? = nil,
+        logger: Logger = Logger(label: "bitswap")
+    ) {
+        self.identity = identity
+        self.store = store
+        self.configuration = configuration
+        self.logger = logger
+        let eventLoopGroup = eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
+        listening = eventLoopGroup.any().makePromise()
+        swarm = Swarm(
+            identity: identity, configuration: configuration.swarm, eventLoopGroup: eventLoopGroup, logger: logger)
+        let network = SwarmNetwork(swarm)
+        exchange = Exchange(store: store, network: network, configuration: configuration.exchange, logger: logger)
+        network.deliver(to: exchange)
+        blocks = Blocks(store: store, exchange: exchange)
+    }
+
+    /// Opens a node on a repository, which is made, with a new identity, when it is not there yet.
+    ///
+    /// - Throws: what `KeyPair.load` and `LMDBBlockstore` throw: the path is named in it.
+    public convenience init(
+        repository: Repository, configuration: Configuration = Configuration(),
+        durability: LMDBBlockstore.Durability = .synced,
+        eventLoopGroup: (any EventLoopGroup)? = nil,
+        logger: Logger = Logger(label: "bitswap")
+    ) throws {
+        let identity = try repository.exists ? repository.identity() : repository.create()
+        var options = LMDBBlockstore.Configuration()
+        options.durability = durability
+        let store = try LMDBBlockstore(path: repository.blocksPath, configuration: options)
+        self.init(
+            identity: identity, store: store, configuration: configuration, eventLoopGroup: eventLoopGroup,
+            logger: logger)
+    }
+
+    deinit { listening.fail(NodeError(.stopped, "the node was never run")) }
+
+    /// The addresses that others reach this node on, with its `/p2p/` at the end and real ports.
+    ///
+    /// Suspends until ``run()`` listens; throws what kept it from that.
+    public var addresses: [Multiaddr] {
+        get async throws { try await listening.futureResult.get() }
+    }
+
+    /// Serves until the task is cancelled or a graceful shutdown begins, then closes connections and store. To be called
+    /// once.
+    ///
+    /// - Throws: when an address cannot be listened on; the node is closed then.
+    public func run() async throws {
+        do {
+            var addresses: [Multiaddr] = []
+            for address in configuration.listen { addresses += try await swarm.listen(on: address) }
+            listening.succeed(addresses)
+        } catch {
+            listening.fail(error)
+            await close()
+            throw error
+        }
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                group.addTask { await self.exchange.run() }
+                for address in self.configuration.peers {
+                    group.addTask { await self.dial(address) }
+                }
+            }
+        }
+        await close()
+    }
+
+    private func dial(_ address: Multiaddr) async {
+        do { _ = try await swarm.connect(to: address) } catch {
+            logger.info(
+                "could not connect to a configured peer", metadata: ["address": "\(address)", "error": "\(error)"])
+        }
+    }
+
+    private func close() async {
+        await swarm.shutdown()
+        do { try await store.close() } catch {
+            logger.info("the store did not close cleanly", metadata: ["error": "\(error)"])
+        }
+    }
+}
