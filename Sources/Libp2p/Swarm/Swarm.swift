@@ -49,11 +49,10 @@ public final class Swarm: Sendable {
         registerPing()
     }
 
-    /// Nanoseconds since 1970: what signed records are numbered from, so that a restart does not go back.
+    /// Nanoseconds since 1970, by whole seconds: what signed records are numbered from, so that a restart does not go back.
     private static func wallClock() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
+        // Not clock_gettime: in a release build the fields of its struct belong to a module that cannot be imported.
+        UInt64(clamping: time(nil)) &* 1_000_000_000
     }
 
     // MARK: Protocols and observers
