@@ -102,13 +102,23 @@ let package = Package(
         .executableTarget(
             name: "BitswapCLI",
             dependencies: [
-                "BitswapNode",
+                "BitswapNode", "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: strict),
+
+        // What the README quotes, compiled as somebody else's program is.
+        .executableTarget(
+            name: "FetchBlock",
+            dependencies: [
+                "BitswapNode", "Blockstore", "Multiformats", .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Examples/FetchBlock"),
 
         // Tests.
         .target(
@@ -140,6 +150,14 @@ let package = Package(
             dependencies: [
                 "BitswapNode", "Bitswap", "Blockstore", "Libp2p", "PeerIdentity", "Multiformats", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "BitswapCLITests",
+            dependencies: [
+                "BitswapCLI", "BitswapNode", "Multiformats",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
     ],

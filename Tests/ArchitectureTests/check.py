@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # The arrows. A target may leave one out; it may not have another. System libraries and other packages' products count.
-BASICS = {"Logging", "Metrics", "DequeModule", "OrderedCollections", "HashTreeCollections", "Atomics"}
+BASICS = {"Logging", "Metrics", "DequeModule", "OrderedCollections", "HeapModule", "HashTreeCollections", "Atomics"}
 NIO = {"NIOCore", "NIOPosix", "NIOConcurrencyHelpers", "NIOTLS", "NIOSSL"}
 ARROWS = {
     "CWire": {"CProtobufC"},
@@ -25,7 +25,9 @@ ARROWS = {
     "Bitswap": {"Libp2p", "Blockstore", "CWire", "PeerIdentity", "Multiformats"} | NIO | BASICS,
     "BitswapNode": {"Bitswap", "Routing", "DAG", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
     | {"ServiceLifecycle"} | NIO | BASICS,
-    "BitswapCLI": {"BitswapNode", "DAG", "ArgumentParser", "ServiceLifecycle"} | NIO | BASICS,
+    "BitswapCLI": {"BitswapNode", "DAG", "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
+    | {"ArgumentParser", "ServiceLifecycle", "UnixSignals"} | NIO | BASICS,
+    "FetchBlock": {"BitswapNode", "Blockstore", "Multiformats", "NIOCore"},
 }
 NO_FOUNDATION = set(ARROWS) - {"BitswapNode", "BitswapCLI"}
 # A C module is imported only in files whose names say so.

@@ -1,0 +1,93 @@
+import ArgumentParser
+import BitswapNode
+import Blockstore
+import Libp2p
+import Multiformats
+import NIOCore
+import PeerIdentity
+
+struct BlockGet: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "get", abstract: "Print the bytes of blocks, fetching what is not in the repository from peers.",
+        discussion: """
+            Fetched blocks are verified and kept. A node that runs on the repository does the fetching; without one, the \
+            peers given are asked. Several blocks are written one after the other, in the order asked for.
+            """)
+
+    @OptionGroup var options: CommonOptions
+
+    @Argument(help: ArgumentHelp(valueName: "cid"))
+    var cids: [CIDArgument]
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "Write to a file, which appears when it is whole. Default: standard output.", valueName: "file"))
+    var output: String?
+
+    @Option(help: ArgumentHelp("A peer to ask.", valueName: "multiaddr"))
+    var peer: [AddressArgument] = []
+
+    @Option(help: ArgumentHelp("How long to wait for a block.", valueName: "duration"))
+    var timeout = DurationArgument(text: "30s")
+
+    @Flag(name: .shortAndLong, help: "Say what happens, also when standard error is no terminal.")
+    var verbose = false
+
+    func validate() throws {
+        for cid in cids { _ = try cid.value() }
+        for address in peer { _ = try address.value() }
+        _ = try timeout.value()
+    }
+
+    func run() async throws {
+        let cids = try cids.map { try $0.value() }
+        let peers = try peer.map { try $0.value() }
+        let fetching = Fetching(
+            repository: try options.existingRepository, peers: peers, timeout: try timeout.value(),
+            logger: options.logger,
+            narration: Narration(isOn: verbose || Console.isErrorTerminal, blockCount: cids.count))
+        let (printsJSON, output) = (options.printsJSON, output)
+        try await cancelledBySignals { [options] in
+            let sink = try BlockSink(printsJSON: printsJSON, path: output)
+            try await options.withStore { store in
+                try await fetching.fetch(cids, store) { try sink.write($0) }
+            }
+            try sink.finish()
+        }
+    }
+}
+
+/// Where the blocks go: the file, else standard output, unless that is for JSON.
+private final class BlockSink {
+    private let printsJSON: Bool
+    private let file: OutputFile?
+    private var results = Results()
+
+    init(printsJSON: Bool, path: String?) throws {
+        self.printsJSON = printsJSON
+        file = try path == "-" ? nil : path.map { try OutputFile($0) }
+    }
+
+    func write(_ block: ObtainedBlock) throws {
+        if let file {
+            try file.write(block.bytes)
+        } else if !printsJSON {
+            try results.bytes(block.bytes)
+        }
+        guard printsJSON else { return }
+        try results.line(
+            JSON.object([
+                ("cid", JSON(block.cid)), ("size", .integer(block.bytes.readableBytes)),
+                ("source", .string(block.peer == nil ? "local" : "network")), ("peer", JSON(block.peer)),
+                ("milliseconds", .number((block.milliseconds * 1_000).rounded() / 1_000)),
+            ]))
+        // The file is not there yet; with one block the line says that it is.
+        if file == nil { try results.flush() }
+    }
+
+    func finish() throws {
+        try file?.commit()
+        try results.flush()
+    }
+}

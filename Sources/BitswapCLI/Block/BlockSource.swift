@@ -1,0 +1,76 @@
+import Bitswap
+import BitswapNode
+import Blockstore
+import Libp2p
+import Multiformats
+import NIOCore
+import PeerIdentity
+
+/// A block that was asked for, and how it came.
+struct ObtainedBlock: Sendable {
+    let cid: CID
+    let bytes: ByteBuffer
+    /// Nil: from the own store.
+    let peer: PeerID?
+    let milliseconds: Double
+}
+
+/// Somebody who gets blocks from peers into the repository's store.
+protocol BlockSource: Sendable {
+    /// Who is asked, in words.
+    var name: String { get async throws }
+    func connect(to address: Multiaddr) async throws -> PeerID
+    func fetch(_ cid: CID, timeout: Duration) async throws -> ObtainedBlock
+}
+
+/// A node of our own, for the time of a command.
+struct EphemeralNode: BlockSource {
+    let node: BitswapNode
+
+    var name: String { "the peers that are connected" }
+
+    func connect(to address: Multiaddr) async throws -> PeerID {
+        try await node.swarm.connect(to: address).peer
+    }
+
+    func fetch(_ cid: CID, timeout: Duration) async throws -> ObtainedBlock {
+        do {
+            let fetched = try await node.blocks.fetch(cid, timeout: timeout)
+            var peer: PeerID?
+            if case .network(let source) = fetched.source { peer = source }
+            return ObtainedBlock(
+                cid: cid, bytes: fetched.block.bytes, peer: peer, milliseconds: fetched.elapsed / .milliseconds(1))
+        } catch let error as ExchangeError where error.code == .timedOut {
+            throw CommandFailure(status: CommandFailure.notFound, message: "\(error)")
+        }
+    }
+}
+
+/// The node that serves from the repository.
+struct RunningNode: BlockSource {
+    let client: ControlClient
+    let store: LMDBBlockstore
+
+    var name: String {
+        get async throws {
+            let count = try await client.status().peers
+            return "the running node, which has \(count) \(count == 1 ? "peer" : "peers")"
+        }
+    }
+
+    func connect(to address: Multiaddr) async throws -> PeerID {
+        try await client.connect(to: address)
+    }
+
+    func fetch(_ cid: CID, timeout: Duration) async throws -> ObtainedBlock {
+        do {
+            let fetched = try await client.get(cid, timeout: timeout)
+            guard let bytes = try await store.get(cid.multihash) else {
+                throw CommandFailure(message: "the node fetched \(cid), but it was removed at once")
+            }
+            return ObtainedBlock(cid: cid, bytes: bytes, peer: fetched.peer, milliseconds: fetched.milliseconds)
+        } catch let failure as ControlFailure where failure.kind == .timedOut {
+            throw CommandFailure(status: CommandFailure.notFound, message: failure.message)
+        }
+    }
+}

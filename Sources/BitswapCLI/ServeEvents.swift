@@ -1,0 +1,75 @@
+import BitswapNode
+import Libp2p
+import Multiformats
+import PeerIdentity
+import ServiceLifecycle
+
+/// Prints where a node listens and, as JSON, which peers come and go.
+///
+/// A reader that goes away after the first line does not end the node.
+struct ServeEvents: Service {
+    private enum Event {
+        case connected(PeerID, Multiaddr, Connection.Direction)
+        case disconnected(PeerID, reason: String?)
+    }
+
+    private let node: BitswapNode
+    private let printsJSON: Bool
+    private let events: AsyncStream<Event>
+    /// Events that are kept for a reader that is slow; older ones give way.
+    private static let backlog = 4_096
+
+    init(node: BitswapNode, printsJSON: Bool) {
+        self.node = node
+        self.printsJSON = printsJSON
+        let (events, continuation) = AsyncStream.makeStream(
+            of: Event.self, bufferingPolicy: .bufferingNewest(Self.backlog))
+        self.events = events
+        guard printsJSON else { return }
+        node.swarm.observe { event in
+            switch event {
+            case .connected(let connection):
+                continuation.yield(.connected(connection.peer, connection.remoteAddress, connection.direction))
+            case .disconnected(let connection, let error):
+                continuation.yield(.disconnected(connection.peer, reason: error?.message))
+            default:
+                break
+            }
+        }
+    }
+
+    func run() async throws {
+        let addresses = try await node.addresses
+        if printsJSON {
+            Console.print(
+                JSON.object([
+                    ("event", .string("listening")), ("peer", JSON(node.id)), ("addresses", JSON(addresses)),
+                ]).description)
+        } else {
+            let list = addresses.isEmpty ? "no address" : addresses.map(\.description).joined(separator: " and ")
+            Console.print("\(node.id) listens on \(list)")
+        }
+        // A peer counts as connected from its first connection to the end of its last.
+        var connections: [PeerID: Int] = [:]
+        for await event in events.cancelOnGracefulShutdown() {
+            switch event {
+            case .connected(let peer, let address, let direction):
+                connections[peer, default: 0] += 1
+                guard connections[peer] == 1 else { continue }
+                Console.print(
+                    JSON.object([
+                        ("event", .string("connected")), ("peer", JSON(peer)), ("address", JSON(address)),
+                        ("direction", .string(direction == .outbound ? "outbound" : "inbound")),
+                    ]).description)
+            case .disconnected(let peer, let reason):
+                connections[peer, default: 1] -= 1
+                guard connections[peer] == 0 else { continue }
+                connections[peer] = nil
+                Console.print(
+                    JSON.object([
+                        ("event", .string("disconnected")), ("peer", JSON(peer)), ("reason", JSON(reason)),
+                    ]).description)
+            }
+        }
+    }
+}

@@ -1,0 +1,279 @@
+import Foundation
+import Logging
+import Multiformats
+import Synchronization
+import Testing
+
+@testable import BitswapNode
+
+/// The control server and its client over real sockets, with answers of the test's own.
+@Suite(.timeLimit(.minutes(1))) struct ControlSocketTests {
+    private let someCID: CID
+    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    init() throws {
+        someCID = try CID("bafkreibceu2i6hie2z7kn7ydttsn62w7kjzbauysqv7gc443k7g7atv5sq")
+    }
+
+    /// Gives `body` an empty repository directory that is gone afterwards.
+    private func withRepository(
+        _ name: String = "repository", _ body: (Repository) async throws -> Void
+    ) async throws {
+        let top = NSTemporaryDirectory() + "bitswap-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: top) }
+        let path = "\(top)/\(name)"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        try await body(Repository(path: path))
+    }
+
+    /// Runs a server for the time of `body`.
+    private func withServer(
+        _ repository: Repository, limits: ControlLimits = ControlLimits(),
+        answering responder: @escaping ControlServer.Responder, _ body: () async throws -> Void
+    ) async throws {
+        let server = ControlServer(
+            listener: try ControlListener(repository), limits: limits, logger: logger, responder: responder)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            try await body()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    private func isSocket(_ path: String) -> Bool {
+        (try? FileManager.default.attributesOfItem(atPath: path))?[.type] as? FileAttributeType == .typeSocket
+    }
+
+    @Test func answersFindTheirQuestions() async throws {
+        try await withRepository { repository in
+            // The first question is answered after the last one.
+            let isLastAsked = AsyncStream.makeStream(of: Void.self)
+            try await withServer(repository) { request in
+                guard case .get(_, let number?) = request else { return .done }
+                if number == 0 { for await _ in isLastAsked.stream { break } }
+                if number == 31 { isLastAsked.continuation.finish() }
+                return .fetched(FetchStatus(size: Int(number), peer: nil, milliseconds: 0))
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        for number in 0..<32 {
+                            group.addTask {
+                                let answer = try await client.get(someCID, timeout: .milliseconds(number))
+                                #expect(answer.size == number)
+                            }
+                        }
+                        try await group.waitForAll()
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func moreQuestionsThanAreWorkedOnAtOnceAreAnsweredToo() async throws {
+        try await withRepository { repository in
+            var limits = ControlLimits()
+            limits.requestsPerConnection = 3
+            let counts = Mutex((now: 0, most: 0))
+            try await withServer(repository, limits: limits) { _ in
+                counts.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+                await Task.yield()
+                counts.withLock { $0.now -= 1 }
+                return .done
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        for _ in 0..<40 { group.addTask { try await client.offer([someCID]) } }
+                        try await group.waitForAll()
+                    }
+                }
+            }
+            #expect((1...3).contains(counts.withLock(\.most)))
+        }
+    }
+
+    @Test func offersAreCutToTheSizeOfARequest() async throws {
+        try await withRepository { repository in
+            var limits = ControlLimits()
+            limits.offerBytes = 200
+            let offers = Mutex<[Int]>([])
+            try await withServer(repository) { request in
+                if case .offer(let cids) = request { offers.withLock { $0.append(cids.count) } }
+                return .done
+            } _: {
+                try await ControlClient.withConnection(to: repository, limits: limits) {
+                    try await $0.offer(Array(repeating: someCID, count: 7))
+                }
+            }
+            #expect(offers.withLock { $0 } == [3, 3, 1])
+        }
+    }
+
+    @Test func failuresAndOddAnswersAreThrown() async throws {
+        try await withRepository { repository in
+            try await withServer(repository) { request in
+                if case .peers = request { return .done }
+                return .failed(ControlFailure(.cannotConnect, "nobody there"))
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    let failure = await #expect(throws: ControlFailure.self) { try await client.status() }
+                    #expect(failure?.kind == .cannotConnect)
+                    #expect(failure?.message == "nobody there")
+                    await #expect(throws: ControlFailure.self) { try await client.peers() }
+                }
+            }
+        }
+    }
+
+    @Test func withoutANodeItSaysHowToStartOne() async throws {
+        try await withRepository { repository in
+            for path in [repository.path, repository.path + "/missing"] {
+                let error = await #expect(throws: NodeError.self) {
+                    try await ControlClient.withConnection(to: Repository(path: path)) { try await $0.status() }
+                }
+                #expect(error?.code == .notRunning)
+                #expect(error?.message.contains("bitswap serve --repo \(path)") == true)
+            }
+        }
+    }
+
+    @Test func onlyOneServesAndASocketLeftBehindIsNoObstacle() async throws {
+        try await withRepository { repository in
+            // As kill -9 leaves it: a socket that nobody listens on.
+            let dead = try ControlSocket.listening(at: repository.controlPath)
+            systemClose(dead)
+            #expect(isSocket(repository.controlPath))
+            #expect(try ControlSocket.connected(to: repository.controlPath) == nil)
+
+            let listener = try ControlListener(repository)
+            let error = #expect(throws: NodeError.self) { try ControlListener(repository) }
+            #expect(error?.code == .alreadyRunning)
+            #expect(error?.message.contains(repository.path) == true)
+            let mode = try FileManager.default.attributesOfItem(atPath: repository.controlPath)[.posixPermissions]
+            #expect(mode as? Int == 0o600)
+            listener.close()
+            #expect(!isSocket(repository.controlPath))
+            let next = try ControlListener(repository)
+            #expect(isSocket(repository.controlPath))
+            // The first one, closed again, does not take the socket of the next one away.
+            listener.close()
+            #expect(isSocket(repository.controlPath))
+            next.close()
+        }
+    }
+
+    @Test func theSocketIsGoneWhenTheServerEnds() async throws {
+        try await withRepository { repository in
+            try await withServer(repository) { _ in
+                .done
+            } _: {
+                #expect(isSocket(repository.controlPath))
+            }
+            #expect(!isSocket(repository.controlPath))
+        }
+    }
+
+    @Test func longPathsWorkWhereTheSystemAllows() async throws {
+        try await withRepository(String(repeating: "long/", count: 40) + "path") { repository in
+            #if os(Linux)
+                try await withServer(repository) { _ in
+                    .done
+                } _: {
+                    try await ControlClient.withConnection(to: repository) { try await $0.offer([someCID]) }
+                    #expect(isSocket(repository.controlPath))
+                }
+            #else
+                let error = #expect(throws: NodeError.self) { try ControlListener(repository) }
+                #expect(error?.message.contains("--repo") == true)
+            #endif
+        }
+    }
+
+    @Test func aRequestThatIsTooLongEndsTheConnection() async throws {
+        try await withRepository { repository in
+            var limits = ControlLimits()
+            limits.requestBytes = 100
+            try await withServer(repository, limits: limits) { _ in
+                .done
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    let failure = await #expect(throws: ControlFailure.self) {
+                        try await client.offer([someCID, someCID])
+                    }
+                    #expect(failure?.kind == .badRequest)
+                    #expect(failure?.message.contains("100 bytes") == true)
+                }
+                try await ControlClient.withConnection(to: repository) { client in
+                    _ = await #expect(throws: ControlFailure.self) { try await client.status() }
+                }
+            }
+        }
+    }
+
+    @Test func moreConnectionsThanAllowedAreTold() async throws {
+        try await withRepository { repository in
+            var limits = ControlLimits()
+            limits.connections = 1
+            try await withServer(repository, limits: limits) { _ in
+                .done
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    try await client.offer([someCID])
+                    try await ControlClient.withConnection(to: repository) { second in
+                        let failure = await #expect(throws: ControlFailure.self) { try await second.offer([someCID]) }
+                        #expect(failure?.kind == .tooBusy)
+                    }
+                    try await client.offer([someCID])
+                }
+            }
+        }
+    }
+
+    @Test func aRequestEndsWithItsConnection() async throws {
+        try await withRepository { repository in
+            let begun = AsyncStream.makeStream(of: Void.self)
+            let ended = AsyncStream.makeStream(of: Void.self)
+            try await withServer(repository) { _ in
+                begun.continuation.finish()
+                // Until the server cancels it.
+                for await _ in AsyncStream<Void>.makeStream().stream {}
+                ended.continuation.finish()
+                return .done
+            } _: {
+                await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        try await ControlClient.withConnection(to: repository) { _ = try await $0.status() }
+                    }
+                    for await _ in begun.stream {}
+                    group.cancelAll()
+                    let result = await group.nextResult()
+                    #expect(throws: CancellationError.self) { try result?.get() }
+                }
+                for await _ in ended.stream {}
+            }
+        }
+    }
+
+    @Test func aNodeThatStopsLeavesNobodyWaiting() async throws {
+        try await withRepository { repository in
+            let begun = AsyncStream.makeStream(of: Void.self)
+            try await withThrowingTaskGroup(of: Void.self) { clients in
+                try await withServer(repository) { _ in
+                    begun.continuation.finish()
+                    for await _ in AsyncStream<Void>.makeStream().stream {}
+                    return .done
+                } _: {
+                    clients.addTask {
+                        try await ControlClient.withConnection(to: repository) { client in
+                            let error = await #expect(throws: NodeError.self) { try await client.status() }
+                            #expect(error?.code == .stopped)
+                            await #expect(throws: NodeError.self) { try await client.status() }
+                        }
+                    }
+                    for await _ in begun.stream {}
+                }
+                try await clients.waitForAll()
+            }
+        }
+    }
+}
