@@ -214,24 +214,37 @@ public final class Exchange: Sendable {
 
     // MARK: Peers that come and go
 
-    /// A peer is connected and may be asked. Called by the network.
+    /// A connection to a peer was made: it may be asked. Called by the network, once for each connection.
     public func connected(_ peer: PeerID) {
-        let (newcomer, isNew) = peers.withLock { peers -> (ExchangePeer, Bool) in
-            if let known = peers[peer] { return (known, false) }
+        // The locks are nested, always in this order, so that peers and client agree on who is there when connections of
+        // one peer come and go on several threads at once.
+        let (newcomer, effects) = peers.withLock { peers -> (ExchangePeer?, Client.Effects) in
+            if let known = peers[peer] {
+                known.state.withLock { $0.connections += 1 }
+                return (nil, Client.Effects())
+            }
             let newcomer = ExchangePeer(peer, limits: configuration.limits)
             peers[peer] = newcomer
-            return (newcomer, true)
+            return (newcomer, client.withLock { $0.connected(peer) })
         }
-        if isNew { arrivals.continuation.yield(newcomer) }
-        perform(client.withLock { $0.connected(peer) })
+        if let newcomer { arrivals.continuation.yield(newcomer) }
+        perform(effects)
     }
 
-    /// The last connection to a peer is gone. Called by the network.
+    /// A connection to a peer is gone. Called by the network, once for each connection.
     public func disconnected(_ peer: PeerID) {
-        guard let gone = peers.withLock({ $0.removeValue(forKey: peer) }) else { return }
+        let (gone, effects) = peers.withLock { peers -> (ExchangePeer?, Client.Effects) in
+            let isLast = peers[peer]?.state.withLock { state in
+                state.connections -= 1
+                return state.connections == 0
+            }
+            guard isLast == true else { return (nil, Client.Effects()) }
+            return (peers.removeValue(forKey: peer), client.withLock { $0.disconnected(peer) })
+        }
+        guard let gone else { return }
         gone.end()
         subscriptions.withLock { $0.removeAll(of: peer) }
-        perform(client.withLock { $0.disconnected(peer) })
+        perform(effects)
     }
 }
 

@@ -174,6 +174,39 @@ import Testing
         }
     }
 
+    @Test func aPeerIsThereFromItsFirstConnectionToItsLast() async throws {
+        let client = node(1)
+        client.exchange.connected(peer(2))
+        client.exchange.connected(peer(2))
+        client.exchange.disconnected(peer(2))
+        #expect(client.exchange.ledger(of: peer(2)) != nil)
+        client.exchange.disconnected(peer(2))
+        #expect(client.exchange.ledger(of: peer(2)) == nil)
+        client.exchange.disconnected(peer(2))
+        client.exchange.connected(peer(2))
+        #expect(client.exchange.ledger(of: peer(2)) != nil)
+    }
+
+    @Test func connectionsThatComeAndGoOnManyThreadsLeaveThePeerAsItIs() async throws {
+        let client = node(1)
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    for _ in 0..<500 {
+                        client.exchange.connected(peer(2))
+                        client.exchange.disconnected(peer(2))
+                    }
+                    client.exchange.connected(peer(2))
+                }
+            }
+        }
+        _ = client.exchange.client.withLock { client in
+            let waiter = client.register(cid("a"), providers: [], deadline: nil)
+            #expect(client.open(waiter, now: .zero).wake == [peer(2)])
+            return client.abandon(waiter, .cancelled, "")
+        }
+    }
+
     @Test func twoCallersShareOneRequest() async throws {
         let client = node(1)
         let server = network.addScripted(peer(2))

@@ -12,10 +12,13 @@ extension Exchange {
     /// `whenStored` is called exactly once, from any thread, when the blocks of the message are stored or refused and the
     /// sender may send more.
     func received(_ message: Message, from peer: PeerID, whenStored: @escaping @Sendable () -> Void) {
-        guard let known = peers.withLock({ $0[peer] }) else { return whenStored() }
-        counters.withLock { $0.messagesReceived += 1 }
         // Who speaks Bitswap to us may be asked, even if the way to it failed before.
-        perform(client.withLock { $0.connected(peer) })
+        let (known, effects) = peers.withLock { peers in
+            (peers[peer], peers[peer] == nil ? Client.Effects() : client.withLock { $0.connected(peer) })
+        }
+        guard let known else { return whenStored() }
+        perform(effects)
+        counters.withLock { $0.messagesReceived += 1 }
         if message.isFull || !message.entries.isEmpty { receive(wantlist: message, from: known) }
         if !message.presences.isEmpty {
             perform(client.withLock { $0.received(presences: message.presences, from: peer) })

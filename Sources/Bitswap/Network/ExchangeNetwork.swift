@@ -4,7 +4,7 @@ public import PeerIdentity
 /// What the exchange needs of a network: peers that come and go, and messages to and from them.
 ///
 /// ``SwarmNetwork`` is the real one, over libp2p; a simulated one takes its place in tests. A network tells the exchange
-/// of peers by ``Exchange/connected(_:)`` and ``Exchange/disconnected(_:)``, from any thread, for one peer in order, and puts
+/// of connections by ``Exchange/connected(_:)`` and ``Exchange/disconnected(_:)``, from any thread, and puts
 /// what comes from them into an ``ExchangeInlet``.
 public protocol ExchangeNetwork: Sendable {
     /// Opens the way on which messages to `peer` go, in the newest version that it speaks.

@@ -1,7 +1,6 @@
 public import Libp2p
 import NIOCore
 public import PeerIdentity
-import Synchronization
 
 /// The real network under an exchange: Bitswap streams on the connections of a ``Swarm``.
 ///
@@ -9,7 +8,6 @@ import Synchronization
 /// opens, each read to its end. A peer is connected for the exchange from its first connection to its last.
 public final class SwarmNetwork: ExchangeNetwork {
     private let swarm: Swarm
-    private let connections = Mutex<[PeerID: Int]>([:])
 
     public init(_ swarm: Swarm) { self.swarm = swarm }
 
@@ -18,23 +16,15 @@ public final class SwarmNetwork: ExchangeNetwork {
         swarm.handle(BitswapVersion.preferred.map(\.protocolID)) { [weak exchange] _, connection in
             InboundMessages(exchange, peer: connection.peer)
         }
-        swarm.observe { [weak exchange, weak self] event in
-            guard let exchange, let self else { return }
+        swarm.observe { [weak exchange] event in
+            guard let exchange else { return }
             switch event {
             case .connected(let connection):
-                if count(connection.peer, by: 1) == 1 { exchange.connected(connection.peer) }
+                exchange.connected(connection.peer)
             case .disconnected(let connection, _):
-                if count(connection.peer, by: -1) == 0 { exchange.disconnected(connection.peer) }
+                exchange.disconnected(connection.peer)
             default: break
             }
-        }
-    }
-
-    private func count(_ peer: PeerID, by change: Int) -> Int {
-        connections.withLock {
-            let count = ($0[peer] ?? 0) + change
-            $0[peer] = count == 0 ? nil : count
-            return count
         }
     }
 
@@ -43,7 +33,8 @@ public final class SwarmNetwork: ExchangeNetwork {
             throw ExchangeError(.stopped, "no connection to \(peer)")
         }
         let promise = connection.eventLoop.makePromise(of: StreamOutlet.self)
-        let opening = connection.openStream(BitswapVersion.preferred.map(\.protocolID)) { _ in OutboundMessages(promise)
+        let opening = connection.openStream(BitswapVersion.preferred.map(\.protocolID)) { _ in
+            OutboundMessages(promise)
         }
         opening.cascadeFailure(to: promise)
         return try await promise.futureResult.get()

@@ -5,6 +5,7 @@ import Synchronization
 final class ExchangePeer: Sendable {
     struct State {
         var ledger: Ledger
+        var connections = 1
         var outlet: (any ExchangeOutlet)?
         /// Bytes written to the outlet that the transport has not taken yet.
         var outstandingBytes = 0
