@@ -65,8 +65,9 @@ extension KeyPair {
     /// Writes the pair to a new file that its owner alone may read (mode 0600), as a `PrivateKey` message of
     /// `keys.proto`.
     ///
-    /// The file appears whole and synced to disk, or not at all, and never replaces another: then
-    /// ``IdentityError/Code/fileExists`` is thrown. What else the system refuses is ``IdentityError/Code/fileAccess``.
+    /// The file appears whole and synced to disk, or not at all (on a file system without hard links a crash may leave a
+    /// part of it), and never replaces another: then ``IdentityError/Code/fileExists`` is thrown. What else the system
+    /// refuses is ``IdentityError/Code/fileAccess``.
     public func store(to path: String) throws(IdentityError) {
         // A look first, for a clear error before anything is written; link() below decides.
         var status = stat()
