@@ -95,20 +95,48 @@ struct SwarmLimitTests {
             let atServer = Recorder<ScriptHandler.Event>()
             server.swarm.handle(["/test/held"]) { _, _ in ScriptHandler(atServer) }
             let connection = try await client.swarm.connect(to: try await server.listen())
+            let opened = { @Sendable in atServer.elements.count { if case .opened = $0 { true } else { false } } }
+            let release = connection.eventLoop.makePromise(of: Void.self)
             var held: [Recorder<ScriptHandler.Event>] = []
             for _ in 0..<2 {
                 let events = Recorder<ScriptHandler.Event>()
                 try await connection.openStream(["/test/held"]) { _ in
-                    ScriptHandler(events) { $0.writeAndFlush(ByteBuffer(string: "x")) }
+                    ScriptHandler(events) { stream in
+                        stream.writeAndFlush(ByteBuffer(string: "x"))
+                        release.futureResult.assumeIsolated().whenComplete { _ in stream.reset() }
+                    }
                 }.get()
                 held.append(events)
             }
             let past = try await run(["/test/held"], on: connection) { $0.writeAndFlush(ByteBuffer(string: "x")) }
             guard case .closed(let error?) = past.last else { throw Libp2pError(.internal, "not reset") }
             #expect(error.code == .streamReset)
+            #expect(opened() == 2)
+            // Other streams are not touched.
             #expect(held.allSatisfy { !$0.elements.contains(where: \.isClosed) })
-            // Others are not touched, and an ended stream makes room.
             #expect(try await client.swarm.ping(server.peerID) > .zero)
+            // And when they end there is room again.
+            release.succeed()
+            for events in held { await events.first(where: \.isClosed) }
+            _ = try await client.swarm.ping(server.peerID)
+            _ = try await run(["/test/held"], on: connection) { stream in
+                stream.writeAndFlush(ByteBuffer(string: "x"))
+                stream.finish()
+                stream.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(20)) { stream.reset() }
+            }
+            while opened() < 3 { await Task.yield() }
+        }
+    }
+
+    @Test("A node full of guests can still dial")
+    func guestsLeaveRoom() async throws {
+        try await withNodes({ $0.limits.inboundConnections = 1 }) { server, client in
+            let address = try await server.listen()
+            let clientAddress = try await client.listen()
+            let guest = try await guest(of: server, at: address, expecting: 1)
+            #expect(await libp2pError { _ = try await client.swarm.connect(to: address) } != nil)
+            _ = try await server.swarm.connect(to: clientAddress)
+            try await guest.close()
         }
     }
 

@@ -18,23 +18,24 @@ extension Swarm {
     private static let mostAnnounced = 32
 
     func registerIdentify() {
-        handle([.identify]) { [self] _, connection in
-            IdentifySender(message: identifyMessage(for: connection), limit: configuration.identifyTimeout)
-        }
-        handle([.identifyPush]) { [self] _, connection in
-            IdentifyReceiver(limits: configuration.limits, limit: configuration.identifyTimeout) { [self] result in
-                received(result, from: connection, isPush: true)
-            }
+        // Through the connection, so that a swarm that is dropped does not hold itself.
+        handle([.identify]) { _, connection in connection.swarm.identifySender(for: connection) }
+        handle([.identifyPush]) { _, connection in connection.swarm.identifyReceiver(for: connection, isPush: true) }
+    }
+
+    private func identifySender(for connection: Connection) -> IdentifySender {
+        IdentifySender(message: identifyMessage(for: connection), limit: configuration.identifyTimeout)
+    }
+
+    private func identifyReceiver(for connection: Connection, isPush: Bool) -> IdentifyReceiver {
+        IdentifyReceiver(limits: configuration.limits, limit: configuration.identifyTimeout) { [self] result in
+            received(result, from: connection, isPush: isPush)
         }
     }
 
     /// Asks the peer of a new connection who it is.
     func identify(_ connection: Connection) {
-        let opened = connection.openStream([.identify]) { [self] _ in
-            IdentifyReceiver(limits: configuration.limits, limit: configuration.identifyTimeout) { [self] result in
-                received(result, from: connection, isPush: false)
-            }
-        }
+        let opened = connection.openStream([.identify]) { [self] _ in identifyReceiver(for: connection, isPush: false) }
         opened.whenFailure { [logger] error in
             logger.debug(
                 "Peer does not identify itself", metadata: ["peer": "\(connection.peer)", "error": "\(error)"])
@@ -77,9 +78,7 @@ extension Swarm {
         guard connection.identifyInfo?.protocols.contains(.identifyPush) == true,
             connection.toldVersion.map({ $0 < version }) ?? false
         else { return }
-        let opened = connection.openStream([.identifyPush]) { [self] _ in
-            IdentifySender(message: identifyMessage(for: connection), limit: configuration.identifyTimeout)
-        }
+        let opened = connection.openStream([.identifyPush]) { [self] _ in identifySender(for: connection) }
         opened.whenFailure { [logger] error in
             logger.debug("Identify push failed", metadata: ["peer": "\(connection.peer)", "error": "\(error)"])
         }

@@ -130,6 +130,11 @@ public final class Swarm: Sendable {
             for closed in closing + sockets.map(\.closeFuture) {
                 try? await closed.get()
             }
+            // They may hold whoever holds the swarm.
+            state.withLock { state in
+                state.handlers = [:]
+                state.observers = []
+            }
             promise.succeed()
         }
     }

@@ -39,22 +39,21 @@ struct TCPEndpoint {
         }
         guard rest.isEmpty else { throw Self.unsupported(address) }
         self.port = port
-        switch first {
-        case .ip4, .ip6:
-            guard let first, let socketAddress = Self.socketAddress(first, port: port) else {
-                throw Self.unsupported(address)
-            }
-            if let zone {
-                host = .name("\(socketAddress.ipAddress ?? "")%\(zone)", .ip6)
-            } else {
+        switch (first, zone) {
+        case (.ip6(let ip), let zone?):
+            host = .name("\(ip)%\(zone)", .ip6)
+        case (let first?, nil):
+            switch first {
+            case .ip4, .ip6:
+                guard let socketAddress = Self.socketAddress(first, port: port) else { throw Self.unsupported(address) }
                 host = .address(socketAddress)
+            case .dns(let name): host = .name(name, .any)
+            case .dns4(let name): host = .name(name, .ip4)
+            case .dns6(let name): host = .name(name, .ip6)
+            default: throw Self.unsupported(address)
             }
-        case .dns(let name): host = .name(name, .any)
-        case .dns4(let name): host = .name(name, .ip4)
-        case .dns6(let name): host = .name(name, .ip6)
         default: throw Self.unsupported(address)
         }
-        if zone != nil, case .address = host { throw Self.unsupported(address) }
     }
 
     private static func unsupported(_ address: Multiaddr) -> Libp2pError {
