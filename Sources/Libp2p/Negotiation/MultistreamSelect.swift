@@ -187,6 +187,13 @@ struct MultistreamSelect {
         return .failed(failure)
     }
 
+    private var awaitsHeader: Bool {
+        switch state {
+        case .initiatorAwaitsHeader, .responderAwaitsHeader: true
+        default: false
+        }
+    }
+
     private mutating func fail(unexpected message: String, instead expected: String) -> Action {
         fail(
             Failure(
@@ -217,6 +224,12 @@ struct MultistreamSelect {
                 Failure(
                     reason: .limit,
                     description: "a message of \(length) bytes, where \(limits.messageLength) are allowed"))
+        }
+        if awaitsHeader, length != Self.header.name.utf8.count + 1 {
+            // Whoever speaks something else altogether is told so at once.
+            return .failure(
+                Failure(
+                    reason: .malformed, description: "expected \"\(Self.header)\", not a message of \(length) bytes"))
         }
         guard length > 0 else {
             return .failure(Failure(reason: .malformed, description: "an empty message"))
