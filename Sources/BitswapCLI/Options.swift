@@ -18,8 +18,10 @@ struct CommonOptions: ParsableArguments {
     @Flag(name: .customLong("json"), help: "Print one JSON object a line.")
     var printsJSON = false
 
-    @Option(help: ArgumentHelp("How much to log to standard error.", valueName: "level"))
-    var logLevel = LogLevel.warning
+    @Option(
+        help: ArgumentHelp(
+            "How much to log to standard error. (default: info for serve, warning otherwise)", valueName: "level"))
+    var logLevel: LogLevel?
 
     func validate() throws {
         if repositoryPath?.isEmpty == true { throw ValidationError("--repo is empty; name a directory") }
@@ -49,9 +51,11 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
-    var logger: Logger {
+    var logger: Logger { logger(default: .warning) }
+
+    func logger(default level: LogLevel) -> Logger {
         var logger = Logger(label: "bitswap") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = logLevel.level
+        logger.logLevel = (logLevel ?? level).level
         return logger
     }
 

@@ -26,6 +26,9 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A peer to connect to at the start.", valueName: "multiaddr"))
     var peer: [AddressArgument] = []
 
+    @Flag(help: "Do not look for peers on the local network. This version never does; scripts may say so already.")
+    var noMdns = false
+
     func validate() throws {
         for address in listen + peer { _ = try address.value() }
     }
@@ -39,7 +42,7 @@ struct Serve: AsyncParsableCommand {
 
         var configuration = BitswapNode.Configuration()
         configuration.listen = listen.isEmpty ? try Self.defaultAddresses() : try listen.map { try $0.value() }
-        let logger = options.logger
+        let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)
         let responder = NodeResponder(node)
         let control = ControlServer(listener: listener, logger: logger) { await responder.respond(to: $0) }
