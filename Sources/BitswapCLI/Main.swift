@@ -91,13 +91,16 @@ enum Program {
     }
 }
 
-/// What an error of the library says to a person at a terminal: what was wrong and what to do, without codes.
+/// What an error of the library says to a person at a terminal: what was wrong and what to do, without codes, and without
+/// a full stop, as more may follow.
 func reason(of error: any Error) -> String {
-    switch error {
-    case let error as Libp2pError: error.message
-    case let error as BlockstoreError: error.message
-    case let error as IdentityError: error.message
-    case is CancellationError: "cancelled"
-    default: "\(error)"
-    }
+    let text =
+        switch error {
+        case let error as Libp2pError: error.message
+        case let error as BlockstoreError: error.message
+        case let error as IdentityError: error.message
+        case is CancellationError: "cancelled"
+        default: "\(error)"
+        }
+    return text.hasSuffix(".") ? String(text.dropLast()) : text
 }

@@ -45,7 +45,7 @@ struct BlockGet: AsyncParsableCommand {
         let peers = try peer.map { try $0.value() }
         let fetching = Fetching(
             repository: try options.existingRepository, peers: peers, timeout: try timeout.value(),
-            logger: options.logger,
+            timeoutText: timeout.text, logger: options.logger,
             narration: Narration(isOn: verbose || Console.isErrorTerminal, blockCount: cids.count))
         let (printsJSON, output) = (options.printsJSON, output)
         try await cancelledBySignals { [options] in

@@ -27,6 +27,8 @@ struct Fetching: Sendable {
     let repository: Repository
     let peers: [Multiaddr]
     let timeout: Duration
+    /// As it was given.
+    let timeoutText: String
     let logger: Logger
     let narration: Narration
 
@@ -61,12 +63,7 @@ struct Fetching: Sendable {
     private func withEphemeralNode(
         _ store: LMDBBlockstore, _ body: (EphemeralNode) async throws -> Void
     ) async throws {
-        var configuration = BitswapNode.Configuration()
-        configuration.swarm.connectTimeout = min(configuration.swarm.connectTimeout, timeout)
-        configuration.swarm.handshakeTimeout = min(configuration.swarm.handshakeTimeout, timeout)
-        configuration.swarm.dialTimeout = min(configuration.swarm.dialTimeout, timeout)
-        let node = BitswapNode(
-            identity: try KeyPair.generate(), store: store, configuration: configuration, logger: logger)
+        let node = BitswapNode(identity: try KeyPair.generate(), store: store, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await node.run() }
             defer { group.cancelAll() }
