@@ -34,7 +34,8 @@ public final class Connection: Sendable {
 
     let swarm: Swarm
     let channel: any Channel
-    private let muxer: NIOLoopBoundBox<YamuxHandler?>
+    /// Of the event loop; `nil` once the connection has ended.
+    let muxer: NIOLoopBoundBox<YamuxHandler?>
     private let shared = Mutex(Shared())
     /// What runs on this connection for ping; of the event loop.
     let pingState: NIOLoopBoundBox<PingState>
@@ -46,6 +47,9 @@ public final class Connection: Sendable {
         var peerGoesAway = false
         var identifyInfo: IdentifyInfo?
         var toldVersion: UInt64?
+        /// Pushes of the peer since the beginning of the current minute.
+        var pushes = 0
+        var minuteBegan: NIODeadline?
     }
 
     /// - Precondition: on the event loop of the channel.
@@ -155,6 +159,21 @@ public final class Connection: Sendable {
 
     func told(_ version: UInt64) {
         shared.withLock { $0.toldVersion = version }
+    }
+
+    /// Counts an identify message that the peer pushed.
+    ///
+    /// - Returns: whether it is still one of those allowed in a minute.
+    func countPush(limit: Int) -> Bool {
+        let now = eventLoop.now
+        return shared.withLock { state in
+            if state.minuteBegan.map({ now - $0 >= .minutes(1) }) ?? true {
+                state.minuteBegan = now
+                state.pushes = 0
+            }
+            state.pushes += 1
+            return state.pushes <= limit
+        }
     }
 
     func identified(as info: IdentifyInfo) {

@@ -134,6 +134,21 @@ struct IdentifyMessageTests {
         var error = #expect(throws: Libp2pError.self) { try reader.receive(ByteBuffer(repeating: 0, count: 1)) }
         #expect(error?.code == .limitReached)
 
+        var message = IdentifyMessage()
+        message.listenAddresses = [[1], [2]]
+        message.protocols = [[1], [2], [3]]
+        limits = SwarmLimits()
+        limits.identifyAddresses = 2
+        limits.identifyProtocols = 3
+        #expect(try Self.read(message.framed(), limits: limits) == message)
+        limits.identifyAddresses = 1
+        error = #expect(throws: Libp2pError.self) { try Self.read(message.framed(), limits: limits) }
+        #expect(error?.code == .limitReached)
+        limits.identifyAddresses = 2
+        limits.identifyProtocols = 2
+        error = #expect(throws: Libp2pError.self) { try Self.read(message.framed(), limits: limits) }
+        #expect(error?.code == .limitReached)
+
         limits = SwarmLimits()
         var part = IdentifyMessage()
         part.protocols = [[0x61]]

@@ -78,6 +78,24 @@ struct IdentifyTests {
         }
     }
 
+    @Test("Pushes within a minute: the limit and one past it")
+    func pushLimit() async throws {
+        try await withNodes({ $0.limits.identifyPushesPerMinute = 2 }) { server, client in
+            let connection = try await client.swarm.connect(to: try await server.listen())
+            _ = await server.identified()
+            for number in 1...3 {
+                var message = IdentifyMessage()
+                message.agentVersion = Array("agent \(number)".utf8)
+                let bytes = try message.framed()
+                _ = try await run([.identifyPush], on: connection) { stream in
+                    stream.write(bytes)
+                    stream.finish()
+                }
+            }
+            #expect(server.swarm.connections().first?.identifyInfo?.agentVersion == "agent 2")
+        }
+    }
+
     @Test("A peer that does not say who it is stays connected, unidentified")
     func silentPeer() async throws {
         try await withNodes({ _ in }, { $0.identifyTimeout = .milliseconds(50) }) { server, client in

@@ -177,8 +177,10 @@ struct SwarmConnectTests {
     func dialTimeout() async throws {
         let listener = try await RawListener()
         try await withNode({ $0.dialTimeout = .milliseconds(100) }) { node in
-            let error = await libp2pError { _ = try await node.swarm.connect(to: try listener.address) }
+            let address = try listener.address
+            let error = await libp2pError { _ = try await node.swarm.connect(to: address) }
             #expect(error?.code == .timeout)
+            #expect(error?.message.contains("\(address)") == true)
             await listener.closed.first { $0 }
         }
         await listener.close()
@@ -274,6 +276,41 @@ struct SwarmConnectTests {
             #expect(error?.code == .connectionClosed)
             let third = try await client.swarm.connect(to: address)
             #expect(third != first)
+        }
+    }
+
+    @Test("A connection whose peer goes away is no longer offered, and its streams go on")
+    func goAway() async throws {
+        try await withNodes { server, client in
+            let address = try await server.listen()
+            let old = try await client.swarm.connect(to: address)
+            let events = Recorder<ScriptHandler.Event>()
+            let more = old.eventLoop.makePromise(of: Void.self)
+            try await old.openStream([.echo]) { _ in
+                ScriptHandler(events) { stream in
+                    stream.writeAndFlush(ByteBuffer(string: "before"))
+                    more.futureResult.assumeIsolated().whenComplete { _ in
+                        stream.write(ByteBuffer(string: "after"))
+                        stream.finish()
+                    }
+                }
+            }.get()
+            // The stream must be open at the other end too before that stops taking streams.
+            await events.first { if case .bytes = $0 { true } else { false } }
+            let connected = await server.connected()
+            let inbound = try #require(connected)
+            inbound.eventLoop.execute { inbound.muxer.value?.stopAccepting() }
+            while !old.isClosing { await Task.yield() }
+            #expect(client.swarm.connections().isEmpty)
+            let new = try await client.swarm.connect(to: address)
+            #expect(new != old)
+            more.succeed()
+            guard case .closed(nil) = await events.first(where: \.isClosed) else {
+                throw Libp2pError(.internal, "the stream did not end cleanly")
+            }
+            var received = ByteBuffer()
+            for case .bytes(let bytes) in events.elements { received.writeImmutableBuffer(bytes) }
+            #expect(received == ByteBuffer(string: "beforeafter"))
         }
     }
 

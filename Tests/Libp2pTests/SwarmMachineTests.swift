@@ -24,7 +24,7 @@ struct DialStateMachineTests {
         #expect(machine.isOver)
         #expect(machine.attemptSucceeded(0) == [])
         #expect(machine.attemptFailed(2, refused) == [])
-        #expect(machine.stop() == [])
+        #expect(machine.stop(refused) == [])
     }
 
     @Test("A failure starts the next at once; the last one ends the dial")
@@ -50,7 +50,8 @@ struct DialStateMachineTests {
         #expect(machine.attemptResolved(0, to: [addresses[2], addresses[3]]) == [.start(1, addresses[2])])
         #expect(machine.pauseEnded() == [.start(2, addresses[3]), .startPause])
         #expect(machine.pauseEnded() == [.start(3, addresses[1]), .startPause])
-        #expect(machine.stop() == [.fail(abandon: [1, 2, 3])])
+        #expect(machine.stop(refused) == [.fail(abandon: [1, 2, 3])])
+        #expect(machine.failures.map(\.address) == [addresses[2], addresses[3], addresses[1]])
     }
 
     @Test("A name without addresses is a failure of its own")
@@ -70,7 +71,7 @@ struct DialStateMachineTests {
         #expect(machine.add([addresses[2], addresses[3]]) == [])
         #expect(machine.pauseEnded() == [.start(2, addresses[2]), .startPause])
         #expect(machine.pauseEnded() == [])
-        #expect(machine.stop() == [.fail(abandon: [0, 1, 2])])
+        #expect(machine.stop(refused) == [.fail(abandon: [0, 1, 2])])
         #expect(machine.add([addresses[4]]) == [])
     }
 
@@ -122,7 +123,7 @@ struct DialStateMachineTests {
                 }
                 #expect(pauses <= 1, "round \(round) of seed 21")
             }
-            perform(machine.stop())
+            perform(machine.stop(refused))
             #expect(ends == 1, "round \(round) of seed 21")
             #expect(running.isEmpty, "round \(round) of seed 21")
         }

@@ -2,14 +2,11 @@ internal import CWire
 import NIOCore
 
 extension IdentifyMessage {
-    /// Addresses and protocols that are read of one message.
-    private static let mostAddresses = 1_000
-    private static let mostProtocols = 1_000
-
     init(decoding bytes: [UInt8], limits: SwarmLimits) throws(Libp2pError) {
         var status = CWIRE_OK
         var bounds = cwire_identify_limits(
-            message_bytes: limits.identifyBytes, listen_addresses: Self.mostAddresses, protocols: Self.mostProtocols)
+            message_bytes: limits.identifyBytes, listen_addresses: limits.identifyAddresses,
+            protocols: limits.identifyProtocols)
         guard let message = cwire_identify_decode(bytes, bytes.count, &bounds, &status) else {
             throw Libp2pError(
                 status.isLimit ? .limitReached : .protocolViolation,

@@ -45,7 +45,10 @@ extension Swarm {
     private func received(
         _ result: Result<IdentifyMessage, Libp2pError>, from connection: Connection, isPush: Bool
     ) {
-        do {
+        do throws(Libp2pError) {
+            if isPush, !connection.countPush(limit: configuration.limits.identifyPushesPerMinute) {
+                throw Libp2pError(.limitReached, "The peer pushes identify messages too often.")
+            }
             var info = connection.identifyInfo ?? IdentifyInfo()
             let isFirst = connection.identifyInfo == nil
             try info.update(with: try result.get(), from: connection.peer)

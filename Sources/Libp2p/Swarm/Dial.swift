@@ -51,7 +51,7 @@ final class Dial: Sendable {
             // A stop may have come first.
             guard !state.value.machine.isOver else { return }
             state.value.timeout = eventLoop.scheduleTask(in: TimeAmount(limit)) { [self] in
-                stopOnLoop(Libp2pError(.timeout, "No address answered within \(limit)."))
+                stopOnLoop(Libp2pError(.timeout, "No connection within \(limit)."))
             }
             perform(state.value.machine.begin())
         }
@@ -69,7 +69,7 @@ final class Dial: Sendable {
 
     private func stopOnLoop(_ reason: Libp2pError) {
         state.value.stopReason = reason
-        perform(state.value.machine.stop())
+        perform(state.value.machine.stop(reason))
     }
 
     private func perform(_ actions: [DialStateMachine.Action]) {
@@ -132,6 +132,10 @@ final class Dial: Sendable {
     ) {
         switch result {
         case .success(let socketAddresses):
+            guard !socketAddresses.isEmpty else {
+                failed(id, Libp2pError(.dialFailed, "The name has no address."))
+                return
+            }
             // An address with a zone cannot be written as a plain multiaddr: it is connected to at once.
             if let only = socketAddresses.first, only.isLinkLocalIPv6 {
                 connect(id, to: only, expecting: expecting)
@@ -193,9 +197,8 @@ final class Dial: Sendable {
                 ?? Libp2pError(.dialFailed, "Cannot connect to \(target): no address of it is known.")
         }
         let code = failures.allSatisfy { $0.error.code == first.error.code } ? first.error.code : .dialFailed
-        var reasons = failures.map { "\($0.address): \($0.error.message)" }
-        if let stopReason { reasons.append(stopReason.message) }
-        if failures.count == 1, stopReason == nil {
+        let reasons = failures.map { "\($0.address): \($0.error.message)" }
+        if failures.count == 1 {
             return Libp2pError(code, "Cannot connect to \(reasons[0])", underlying: first.error.underlying)
         }
         return Libp2pError(

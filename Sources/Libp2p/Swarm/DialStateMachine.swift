@@ -73,9 +73,13 @@ struct DialStateMachine {
         return [.succeed(id, abandon: finish())]
     }
 
-    /// The time is up, or nobody wants the connection any more.
-    mutating func stop() -> [Action] {
-        isOver ? [] : [.fail(abandon: finish())]
+    /// The time is up, or nobody wants the connection any more. What is under way has failed for that reason.
+    mutating func stop(_ reason: Libp2pError) -> [Action] {
+        guard !isOver else { return [] }
+        for (_, address) in running.sorted(by: { $0.key < $1.key }) {
+            failures.append(Failure(address: address, error: reason))
+        }
+        return [.fail(abandon: finish())]
     }
 
     private mutating func startNext() -> [Action] {

@@ -75,6 +75,15 @@ public struct SwarmLimits: Sendable, Hashable {
     /// Parts of an identify message.
     public var identifyParts = 10
 
+    /// Addresses in an identify message.
+    public var identifyAddresses = 1_000
+
+    /// Protocols in an identify message.
+    public var identifyProtocols = 1_000
+
+    /// Identify messages that a peer may push on one connection within a minute. Each costs a signature check.
+    public var identifyPushesPerMinute = 60
+
     /// The defaults.
     public init() {}
 
