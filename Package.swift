@@ -133,8 +133,15 @@ let package = Package(
         .testTarget(name: "PeerIdentityTests", dependencies: ["PeerIdentity", "Multiformats"], swiftSettings: strict),
         .testTarget(
             name: "BlockstoreTests",
-            dependencies: ["Blockstore", "Multiformats", .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: ["Blockstore", "CLMDB", "Multiformats", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: strict),
+        // The other process in tests with several; they find it beside themselves.
+        .executableTarget(
+            name: "BlockstoreTestChild",
+            dependencies: [
+                "Blockstore", "CBlockstore", "Multiformats", .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Tests/BlockstoreTestChild", swiftSettings: strict),
         .target(
             name: "CWireFuzz", dependencies: ["CWire", "CProtobufC"], path: "Tests/Fuzz",
             exclude: ["FailCases", "libFuzzer", "run"]),

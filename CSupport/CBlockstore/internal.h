@@ -28,6 +28,7 @@ struct cbs_writer {
     cbs_record record;
     bool changed;
     uint64_t written;
+    int shortage;  ///< why the file cannot grow now: an errno, or 0
 };
 
 struct cbs_store {
@@ -54,6 +55,9 @@ struct cbs_store {
     /// The writing thread's own.
     bool writing;
     uint32_t commits_until_sweep;
+    uint64_t reserved;     ///< the file owns its blocks up to here
+    bool is_tight;         ///< the map was made to end with the used pages
+    bool cannot_reserve;   ///< not on this file system
     cbs_writer writer;
 };
 
@@ -65,6 +69,9 @@ void cbs_leave(cbs_store *store);
 /// Waits until no transaction of this process is open and lets none begin. Without success nothing is held.
 int cbs_exclusive_begin(cbs_store *store);
 void cbs_exclusive_end(cbs_store *store);
+
+/// Gives the map this size, at least that of the pages in use.
+int cbs_set_map(cbs_store *store, uint64_t size);
 
 /// Takes over the size that another process gave the map.
 int cbs_adopt_map(cbs_store *store);

@@ -95,6 +95,12 @@ int cbs_read_get(cbs_reader *reader, const void *key, size_t key_size, cbs_slice
     return CBS_OK;
 }
 
+static bool is_ordered(const void *left, size_t left_size, const MDB_val *right) {
+    size_t common = left_size < right->mv_size ? left_size : right->mv_size;
+    int order = memcmp(left, right->mv_data, common);
+    return order != 0 ? order < 0 : left_size < right->mv_size;
+}
+
 int cbs_read_page(cbs_reader *reader, const void *after, size_t after_size, size_t limit, cbs_visit visit,
                   void *context) {
     if (after_size > CBS_MAXIMUM_KEY_SIZE) return CBS_BAD_KEY;
@@ -105,9 +111,17 @@ int cbs_read_page(cbs_reader *reader, const void *after, size_t after_size, size
     code = mdb_cursor_get(cursor, &key, &value, after_size > 0 ? MDB_SET_RANGE : MDB_FIRST);
     if (code == MDB_SUCCESS && after_size > 0 && key.mv_size == after_size && memcmp(key.mv_data, after, after_size) == 0)
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-    for (size_t seen = 0; code == MDB_SUCCESS && seen < limit; seen++) {
+    for (size_t seen = 0; code == MDB_SUCCESS; ) {
+        // In a damaged tree keys may come again and again: a listing must end.
+        if (key.mv_size > CBS_MAXIMUM_KEY_SIZE || (after_size > 0 && !is_ordered(after, after_size, &key))) {
+            code = MDB_CORRUPTED;
+            break;
+        }
         visit(context, key.mv_data, key.mv_size, value.mv_size);
-        if (seen + 1 < limit) code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        if (++seen >= limit) break;
+        after = key.mv_data;
+        after_size = key.mv_size;
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
     return code == MDB_NOTFOUND ? CBS_OK : cbs_status(code);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -12,6 +13,7 @@
 #define FILE_MODE 0600
 #define SMALLEST_MAP (64u * 1024u)
 #define LARGEST_STEP (64ull << 30)
+#define ROOM_TO_BEGIN (256u * 1024u)
 
 static const char blocks_name[] = "blocks";
 static const char meta_name[] = "swift-bitswap";
@@ -134,18 +136,22 @@ static int set_map_size(cbs_store *store, uint64_t size) {
     return cbs_status(code);
 }
 
-int cbs_adopt_map(cbs_store *store) {
+int cbs_set_map(cbs_store *store, uint64_t size) {
     int status = cbs_exclusive_begin(store);
     if (status != CBS_OK) return status;
-    status = set_map_size(store, 0);
+    status = set_map_size(store, size == 0 ? 0 : rounded_to_pages(size));
     cbs_exclusive_end(store);
     return status;
 }
 
+int cbs_adopt_map(cbs_store *store) { return cbs_set_map(store, 0); }
+
 int cbs_grow(cbs_store *store, uint64_t needed) {
+    // A dead reader keeps pages from being used again: without it there may be room.
     int dead = 0;
-    (void)cbs_sweep_readers(store, &dead);  // a dead reader keeps pages from being used again
-    int status = cbs_exclusive_begin(store);
+    int status = cbs_sweep_readers(store, &dead);
+    if (status != CBS_OK || dead > 0) return status;
+    status = cbs_exclusive_begin(store);
     if (status != CBS_OK) return status;
     MDB_envinfo info;
     status = cbs_status(mdb_env_info(store->env, &info));
@@ -254,7 +260,9 @@ static int open_environment(cbs_store *store, const cbs_options *options) {
     unsigned flags = MDB_NOTLS;
     if (options->read_only) flags |= MDB_RDONLY;
     if (options->no_sync) flags |= MDB_NOSYNC;
-    uint64_t size = rounded_to_pages(options->initial_map_size);
+    // Less than this does not hold the databases themselves.
+    uint64_t size = options->initial_map_size;
+    size = rounded_to_pages(size < SMALLEST_MAP ? SMALLEST_MAP : size);
     for (;;) {
         if (size > SIZE_MAX / 2) return CBS_MAP_LIMIT;
         int code = mdb_env_create(&store->env);
@@ -272,19 +280,57 @@ static int open_environment(cbs_store *store, const cbs_options *options) {
     }
 }
 
-static int open_store(cbs_store *store, const cbs_options *options) {
-    size_t length = strlen(options->path);
-    char *data_path = malloc(length + sizeof "/data.mdb");
-    if (data_path == NULL) return ENOMEM;
-    memcpy(data_path, options->path, length);
-    memcpy(data_path + length, "/data.mdb", sizeof "/data.mdb");
-    struct stat existing;
-    bool is_new = stat(data_path, &existing) != 0 || existing.st_size == 0;
-    int status = is_new && options->read_only ? CBS_NO_STORE : cbs_inspect_file(data_path);
-    free(data_path);
-    if (status != CBS_OK) return status;
+/// LMDB makes its lock file as a hole and writes to it through a map: on a full disk that is a bus error. So its blocks
+/// are taken beforehand. Once it has a size it belongs to LMDB.
+static int reserve_lock_file(const char *lock_path, const cbs_options *options) {
+    int descriptor = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    if (descriptor < 0) return options->read_only && errno == EROFS ? CBS_OK : errno;
+    int status = CBS_OK;
+#if defined(__linux__)
+    struct stat file;
+    if (fstat(descriptor, &file) != 0) {
+        status = errno;
+    } else if (file.st_size == 0) {
+        // A reader takes a cache line, as does each of the two locks in front.
+        off_t size = (off_t)rounded_to_pages(((uint64_t)options->maximum_readers + 8) * 64);
+        do status = posix_fallocate(descriptor, 0, size);
+        while (status == EINTR);
+        if (status == EINVAL || status == EOPNOTSUPP) status = CBS_OK;
+    }
+#endif
+    close(descriptor);
+    return status;
+}
 
-    status = open_environment(store, options);
+/// What can be known before LMDB touches anything.
+static int prepare(const char *directory, const cbs_options *options) {
+    size_t length = strlen(directory);
+    char *path = malloc(length + sizeof "/data.mdb");
+    if (path == NULL) return ENOMEM;
+    memcpy(path, directory, length);
+    memcpy(path + length, "/data.mdb", sizeof "/data.mdb");
+    struct stat existing;
+    struct statvfs disk;
+    int status = CBS_OK;
+    if (stat(path, &existing) != 0 || existing.st_size == 0) {
+        // LMDB would leave half a file behind on a full disk.
+        if (options->read_only) status = CBS_NO_STORE;
+        else if (statvfs(directory, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < ROOM_TO_BEGIN)
+            status = ENOSPC;
+    } else {
+        status = cbs_inspect_file(path);
+    }
+    if (status == CBS_OK) {
+        memcpy(path + length, "/lock.mdb", sizeof "/lock.mdb");
+        status = reserve_lock_file(path, options);
+    }
+    free(path);
+    return status;
+}
+
+static int open_store(cbs_store *store, const cbs_options *options) {
+    int status = prepare(options->path, options);
+    if (status == CBS_OK) status = open_environment(store, options);
     if (status != CBS_OK) return status;
     MDB_stat shape;
     status = cbs_status(mdb_env_stat(store->env, &shape));

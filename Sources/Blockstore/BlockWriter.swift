@@ -6,6 +6,9 @@ import NIOCore
 /// Group commit: whatever arrives while a transaction is being committed shares the next one, so that many callers pay
 /// for one sync. Callers that would fill the queue past its limit wait for room.
 final class BlockWriter: Sendable {
+    /// For a deletion, whether the block was there.
+    typealias Outcome = Result<Bool, BlockstoreError>
+
     struct Request: Sendable {
         enum Operation: Sendable {
             case put([Block])
@@ -17,8 +20,8 @@ final class BlockWriter: Sendable {
         let operation: Operation
         let byteCount: Int
         let blockCount: Int
-        /// For a deletion, whether the block was there. Called on the writing thread.
-        let done: @Sendable (Result<Bool, BlockstoreError>) -> Void
+        /// Called on the writing thread.
+        let done: @Sendable (Outcome) -> Void
     }
 
     private enum Phase { case open, closing, closed }
@@ -73,7 +76,7 @@ final class BlockWriter: Sendable {
 
     /// Queues a request at once, whatever the limit; whether the queue is within it.
     func submit(
-        _ operation: Request.Operation, done: @escaping @Sendable (Result<Bool, BlockstoreError>) -> Void
+        _ operation: Request.Operation, done: @escaping @Sendable (Outcome) -> Void
     ) -> Bool {
         let (byteCount, blockCount) = operation.size
         let isWithinLimit = monitor.withLock { state in
@@ -161,8 +164,9 @@ final class BlockWriter: Sendable {
             }
             switch work {
             case .commit(let requests):
-                committer.commit(requests)
+                let outcomes = committer.commit(requests)
                 release(requests.reduce(0) { $0 + $1.byteCount }, monitor, limits)
+                for (request, outcome) in zip(requests, outcomes) { request.done(outcome) }
             case .sync:
                 committer.syncInBackground()
             case .finish:

@@ -16,48 +16,46 @@ struct Committer {
         self.interval = interval
     }
 
-    mutating func commit(_ batch: [BlockWriter.Request]) {
+    /// Performs a batch and gives what came of each request, in their order.
+    mutating func commit(_ batch: [BlockWriter.Request]) -> [BlockWriter.Outcome] {
         if let error = unreported {
             unreported = nil
-            for request in batch { request.done(.failure(error)) }
-            return
+            return batch.map { _ in .failure(error) }
         }
         var writes = batch[...]
-        var sync: BlockWriter.Request?
+        var endsWithSync = false
         if let last = writes.last, case .sync = last.operation {
-            sync = last
+            endsWithSync = true
             writes.removeLast()
         }
-        if !writes.isEmpty { commit(writes) }
-        guard let sync else { return }
+        var outcomes = writes.isEmpty ? [] : commit(writes)
+        guard endsWithSync else { return outcomes }
         do throws(BlockstoreError) {
             if syncDue != nil { try engine.sync() }
             syncDue = nil
-            sync.done(.success(true))
+            outcomes.append(.success(true))
         } catch {
-            sync.done(.failure(error))
+            outcomes.append(.failure(error))
         }
+        return outcomes
     }
 
-    private mutating func commit(_ writes: ArraySlice<BlockWriter.Request>) {
+    private mutating func commit(_ writes: ArraySlice<BlockWriter.Request>) -> [BlockWriter.Outcome] {
         do throws(BlockstoreError) {
-            let results = try engine.write(byteCount: writes.reduce(0) { $0 + $1.byteCount }) {
+            let outcomes = try engine.write(byteCount: writes.reduce(0) { $0 + $1.storageByteCount }) {
                 (transaction) throws(WriteTransaction.Failure) in
-                var results: [Bool] = []
-                results.reserveCapacity(writes.count)
-                for request in writes { results.append(try request.apply(to: transaction)) }
-                return results
+                var outcomes: [BlockWriter.Outcome] = []
+                outcomes.reserveCapacity(writes.count)
+                for request in writes { outcomes.append(.success(try request.apply(to: transaction))) }
+                return outcomes
             }
             if let interval, syncDue == nil { syncDue = .now + interval }
-            for (request, result) in zip(writes, results) { request.done(.success(result)) }
+            return outcomes
         } catch {
             // One large block that does not fit must not fail the small ones beside it.
             let mayFitAlone = error.code == .diskFull || error.code == .storeFull
-            if writes.count > 1 && mayFitAlone {
-                for index in writes.indices { commit(writes[index...index]) }
-            } else {
-                for request in writes { request.done(.failure(error)) }
-            }
+            guard writes.count > 1 && mayFitAlone else { return writes.map { _ in .failure(error) } }
+            return writes.indices.flatMap { commit(writes[$0...$0]) }
         }
     }
 
@@ -75,6 +73,16 @@ struct Committer {
 }
 
 extension BlockWriter.Request {
+    /// About what the request takes in the file: LMDB gives a long value pages of its own, and leaves the pages of short
+    /// ones half empty.
+    fileprivate var storageByteCount: Int {
+        guard case .put(let blocks) = operation else { return 0 }
+        return blocks.reduce(0) { sum, block in
+            let size = block.bytes.readableBytes
+            return sum + (size > 2000 ? (size + 16 + 4095) / 4096 * 4096 + 128 : 2 * (size + 64))
+        }
+    }
+
     /// Whether something changed.
     fileprivate func apply(to transaction: borrowing WriteTransaction) throws(WriteTransaction.Failure) -> Bool {
         switch operation {

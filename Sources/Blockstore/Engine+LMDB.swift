@@ -62,14 +62,14 @@ final class Engine: Sendable {
     /// Runs `body` in the write transaction and commits it; from the writing thread only. When the map is too small it
     /// is made larger and `body` runs again from the start.
     ///
-    /// - Parameter byteCount: what `body` may store, for the size of the map.
+    /// - Parameter byteCount: the bytes of the file that `body` may take; 0 when it only deletes.
     func write<R>(
         byteCount: Int, _ body: (borrowing WriteTransaction) throws(WriteTransaction.Failure) -> R
     ) throws(BlockstoreError) -> R {
         var isGrown = false
         while true {
             var writer: OpaquePointer?
-            var status = cbs_write_begin(store, &writer)
+            var status = cbs_write_begin(store, UInt64(clamping: byteCount), &writer)
             guard status == CBS_OK, let writer else {
                 throw BlockstoreError(status: status, path: path, doing: "written")
             }

@@ -98,7 +98,10 @@ public final class LMDBBlockstore: ImmediateBlockstore {
 
     public func get(_ key: Multihash) async throws(BlockstoreError) -> ByteBuffer? {
         try await readers.read { (transaction) throws(BlockstoreError) in
-            try transaction.bytes(of: key).map { ByteBuffer(bytes: $0) }
+            guard let bytes = try transaction.bytes(of: key) else { return nil }
+            var buffer = ByteBufferAllocator().buffer(capacity: bytes.count)
+            buffer.writeBytes(bytes)
+            return buffer
         }
     }
 

@@ -36,7 +36,7 @@ struct ReadTransaction: ~Copyable {
         func collect(_ start: UnsafeRawBufferPointer) -> CInt {
             withUnsafeMutablePointer(to: &page) { context in
                 cbs_read_page(
-                    reader, start.baseAddress, start.count, max(0, limit),
+                    reader, start.baseAddress, start.count, max(1, limit),
                     { context, key, keySize, valueSize in
                         guard let page = context?.assumingMemoryBound(to: Page.self) else { return }
                         let bytes = UnsafeRawBufferPointer(start: key, count: keySize)

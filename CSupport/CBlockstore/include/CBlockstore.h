@@ -91,8 +91,9 @@ int cbs_read_page(cbs_reader *reader, const void *after, size_t after_size, size
 
 int cbs_read_statistics(cbs_reader *reader, cbs_statistics *statistics);
 
-/// Begins the write transaction, waiting for that of another process to end.
-int cbs_write_begin(cbs_store *store, cbs_writer **writer);
+/// Begins the write transaction, waiting for that of another process to end. `expected` is how many bytes it may take in
+/// the file, 0 when it only deletes: then it may use the room that is kept for that on a full disk.
+int cbs_write_begin(cbs_store *store, uint64_t expected, cbs_writer **writer);
 
 /// Stores a block unless it is there already.
 int cbs_write_put(cbs_writer *writer, const void *key, size_t key_size, const void *value, size_t value_size,
