@@ -12,7 +12,7 @@ SOURCES   := Package.swift Sources Tests/*Tests Tests/TestSupport Tests/Consumer
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit interop architecture consumer proto format lint test-tsan test-asan fuzz \
+.PHONY: help build demo test unit interop architecture consumer proto format lint test-secp256k1 test-tsan test-asan fuzz \
         clean packages packages-test
 
 help: ## this list
@@ -46,6 +46,9 @@ format: ## put every Swift file into its form
 
 lint: ## say which Swift file is not in its form
 	$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)
+
+test-secp256k1: packages-test ## the tests of identities with the trait Secp256k1 on
+	$(SWIFT) test --traits Secp256k1 --filter PeerIdentityTests $(FLAGS)
 
 test-tsan: packages-test ## unit tests under Thread Sanitizer
 	$(SWIFT) test --sanitize thread --scratch-path .build-tsan $(FLAGS) $(ARGS)
