@@ -58,7 +58,7 @@ class Node:
         return self.case.start(f"{self.name}-{name}", [self.case.bitswap, *words], self.environment)
 
     def serve(self, *words, listen="/ip4/127.0.0.1/tcp/0"):
-        return Serving(self, ["serve", "--json", "--listen", listen, *words])
+        return Serving(self, ["serve", "--json", "--no-mdns", "--listen", listen, *words])
 
     def put(self, data):
         """Stores bytes as a raw block; returns its CID."""

@@ -84,7 +84,7 @@ def main(options):
             pass
 
         async def send(self, peer, message):
-            data = message.SerializeToString()
+            data = message if isinstance(message, bytes) else message.SerializeToString()
             lock, _ = self.outgoing.setdefault(peer, [trio.Lock(), None])
             async with lock:
                 for _ in range(2):
@@ -139,8 +139,7 @@ def main(options):
             elif options["lie"] == "whole cid":  # a CID in the place of its prefix
                 message = create_message(blocks_v110=[(cid.buffer, data)])
             elif options["lie"] == "garbage":  # a frame that is no message
-                message = create_message()
-                message.SerializeToString = lambda: b"\x0a\xff\xff\xff\xff\x0f" + data
+                message = b"\x0a\xff\xff\xff\xff\x0f" + data
             self.told.append([options["lie"], cid_to_text(cid), cid_to_text(compute_cid_v1(data))])
             await self.send(peer, message)
 

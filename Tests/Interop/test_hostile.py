@@ -62,7 +62,7 @@ def garbage(t):
 def unasked(t):
     node, stranger = Node(t), PyLibp2p(t, "stranger")
     held = node.put(b"held from the start")
-    serving = node.serve("--log-level", "info")
+    serving = node.serve()
     stranger.connect(serving.address)
     pushed = [stranger.push(serving.id, b"nobody asked for this: " + os.urandom(16)) for _ in range(3)]
     t.equal(stranger.get(held, serving.id)[0], b"held from the start", "what it asks for it gets all the same")
