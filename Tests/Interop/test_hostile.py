@@ -21,14 +21,16 @@ def lied_to(t, lie):
     t.check(not t.path("lie").exists(), "the lie was written out")
     told = liar.told()
     t.check(told and told[0][1] == cid, f"the liar was not asked: {told}")
-    t.contains(result.err, liar.id, "who lied is reported")
+    t.contains(result.err, f"{liar.id} sent bytes", "who lied is reported")
     t.equal(node.list(), [], "what is stored")
     for _, asked, sent in told:
         t.check(not node.has(asked) and not node.has(sent), f"stored: {asked} or {sent}")
 
+    t.log("alone with the liar", f"{result.seconds:.1f} s:", result.err.strip())
     honest = PyLibp2p(t, "honest", port=4202)
     t.equal(honest.put(block), cid, "the CID")
     got, answer = node.get(cid, liar.address, honest.address, timeout="30s")
+    t.log("with an honest peer too:", answer)
     t.equal((got, answer["peer"]), (block, honest.id), "the block, and the peer it came from")
     t.equal(node.list(), [cid], "what is stored")
 

@@ -23,6 +23,7 @@ extension Exchange {
         if !message.presences.isEmpty {
             perform(client.withLock { $0.received(presences: message.presences, from: peer) })
         }
+        if message.unreadableBlocks > 0 { refuse(message.unreadableBlocks, from: peer) }
         if message.blocks.isEmpty { whenStored() } else { receive(message.blocks, from: peer, whenStored: whenStored) }
     }
 
@@ -95,9 +96,10 @@ extension Exchange {
         perform(client.withLock { $0.offended(peer) })
     }
 
-    /// A message that could not be decoded came from `peer`.
+    /// A message that could not be decoded came from `peer`: nothing it still owes is waited for.
     func malformed(_ error: ExchangeError, from peer: PeerID) {
         counters.withLock { $0.malformedMessages += 1 }
         logger.info("malformed Bitswap message", metadata: ["peer": "\(peer)", "error": "\(error)"])
+        perform(client.withLock { $0.offended(peer) })
     }
 }

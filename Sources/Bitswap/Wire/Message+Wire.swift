@@ -58,7 +58,7 @@ struct MessageDecoder: ~Copyable {
                 let data = frame.getSlice(
                     at: frame.readerIndex + Int(block.data.offset), length: Int(block.data.length))
             else {
-                message.unreadable += 1
+                message.unreadableBlocks += 1
                 continue
             }
             message.blocks.append(Message.ReceivedBlock(prefix: block.legacy ? nil : prefix, data: data))

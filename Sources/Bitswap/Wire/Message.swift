@@ -35,8 +35,10 @@ struct Message {
     var presences: [Presence] = []
     /// Bytes that the sender still has queued for us.
     var pendingBytes: Int = 0
-    /// CIDs and prefixes that were passed over because they could not be read.
+    /// CIDs of entries and presences that were passed over because they could not be read.
     var unreadable = 0
+    /// Blocks that were passed over because their prefix could not be read.
+    var unreadableBlocks = 0
 }
 
 /// Whether a peer wants the block or only to know who has it.
