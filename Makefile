@@ -8,7 +8,7 @@ VENV      := .build/venv
 INTEROP   := Tests/Interop
 BITSWAP   := .build/release/bitswap
 FUZZ_SECONDS ?= 60
-SOURCES   := Package.swift Sources Tests/*Tests Tests/TestSupport Tests/Consumer
+SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests Tests/TestSupport Tests/Consumer
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
