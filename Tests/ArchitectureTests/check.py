@@ -80,6 +80,7 @@ def manifest():
 
 
 def imports():
+    known = set(ARROWS).union(*ARROWS.values())
     for path in product_files():
         module = path.relative_to(ROOT / "Sources").parts[0]
         for number, line in lines(path):
@@ -94,7 +95,7 @@ def imports():
                     yield f"{place}: public import of {name} would let C into public signatures"
             if name.startswith("Foundation") and module in NO_FOUNDATION:
                 yield f"{place}: {module} does without Foundation"
-            if name in ARROWS and name not in ARROWS.get(module, {name}):
+            if name in known and name not in ARROWS.get(module, {name}) | {module}:
                 yield f"{place}: {module} must not know {name}"
 
 
