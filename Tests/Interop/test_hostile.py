@@ -2,6 +2,8 @@
 
 import json
 import os
+import select
+import socket
 
 import dagpb
 from harness import test
@@ -73,4 +75,31 @@ def unasked(t):
     for cid in pushed:
         t.check(not node.has(cid), f"stored: {cid}")
     t.equal(node.list(), [held], "what is stored")
+    t.equal(serving.stop(), 0, "status of serve")
+
+
+@test("a crowd that connects and says nothing is shown out, and others are served")
+def crowd(t):
+    node, peer = Node(t), PyLibp2p(t)
+    cid = node.put(b"for those who speak")
+    serving = node.serve()
+    port = int(serving.address.split("/")[4])
+    mute = [socket.create_connection(("127.0.0.1", port), 10, ("127.0.0.2", 0)) for _ in range(300)]
+    left = list(mute)
+
+    def all_closed():
+        # Readable and not talking: the node's side of the handshake is its greeting, then the end.
+        for one in select.select(left, [], [], 0.2)[0]:
+            try:
+                over = not one.recv(4096)
+            except ConnectionError:
+                over = True
+            if over:
+                left.remove(one)
+        return not left
+
+    t.eventually(all_closed, "every connection that says nothing is closed", seconds=25)
+    peer.connect(serving.address)
+    t.equal(peer.get(cid, serving.id)[0], b"for those who speak", "the block, for one who speaks")
+    t.equal(len(node.run("peers").lines), 1, "connections at the end")
     t.equal(serving.stop(), 0, "status of serve")
