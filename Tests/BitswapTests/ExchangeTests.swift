@@ -174,6 +174,21 @@ import Testing
         }
     }
 
+    @Test func aBlockInItsOwnNameNeedsNobody() async throws {
+        let multihash = try Array("inline".utf8).withUnsafeBytes { try Multihash(code: .identity, digest: $0) }
+        let fetched = try await node(1).exchange.want(CID(codec: .raw, multihash: multihash))
+        #expect(String(buffer: fetched.block.bytes) == "inline")
+        #expect(fetched.source == .local)
+    }
+
+    @Test func aHashThatCannotBeVerifiedIsRefusedAtOnce() async throws {
+        let multihash = try [UInt8](repeating: 1, count: 32).withUnsafeBytes { try Multihash(code: .blake3, digest: $0) }
+        let error = await #expect(throws: ExchangeError.self) {
+            try await node(1).exchange.want(CID(codec: .raw, multihash: multihash))
+        }
+        #expect(error?.code == .unsupportedCID)
+    }
+
     @Test func aPeerIsThereFromItsFirstConnectionToItsLast() async throws {
         let client = node(1)
         client.exchange.connected(peer(2))

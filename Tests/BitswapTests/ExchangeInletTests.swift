@@ -1,0 +1,75 @@
+import Blockstore
+import Logging
+import NIOCore
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Bitswap
+
+@Suite(.timeLimit(.minutes(1))) struct ExchangeInletTests {
+    private let blocks = (1...3).map { block(String(repeating: "\($0)", count: 600)) }
+
+    /// An exchange that wants the blocks of peer 1 and does not store anything before it runs.
+    private func exchange(unstoredBytes: Int) -> Exchange {
+        var configuration = Exchange.Configuration()
+        configuration.limits.unstoredBytesPerStream = unstoredBytes
+        let exchange = Exchange(
+            store: MemoryBlockstore(), network: MemoryNetwork().face(of: peer(0)), configuration: configuration,
+            time: ManualClock().timeSource, logger: Logger(label: "test"))
+        exchange.connected(peer(1))
+        exchange.client.withLock { client in
+            for block in blocks {
+                let waiter = client.register(block.cid, providers: [], deadline: nil)
+                _ = client.open(waiter, now: .zero)
+            }
+            _ = client.takeEntries(for: peer(1), limit: 9, version: .v1_2_0, now: .zero)
+        }
+        return exchange
+    }
+
+    private func frame(_ block: Block) -> ByteBuffer {
+        var encoder = MessageEncoder(version: .v1_2_0, entries: [], isFull: false, capacity: 0)
+        block.bytes.withUnsafeReadableBytes { encoder.append(block: $0, cid: block.cid) }
+        return encoder.finish(pendingBytes: 0)
+    }
+
+    @Test func theWindowStaysShutWhileTooMuchWaitsForTheStore() async throws {
+        let frames = blocks.map(frame)
+        let sizes = frames.map(\.readableBytes)
+        // What two messages hold, their length prefixes not counted, is the limit: the third is one too many.
+        let exchange = exchange(unstoredBytes: sizes[0] + sizes[1] - 4)
+        let released = Mutex(0)
+        let inlet = ExchangeInlet(exchange, peer: peer(1)) { count in released.withLock { $0 += count } }
+        try inlet.receive(frames[0])
+        try inlet.receive(frames[1])
+        #expect(released.withLock { $0 } == sizes[0] + sizes[1])
+        try inlet.receive(frames[2])
+        #expect(released.withLock { $0 } == sizes[0] + sizes[1])
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await exchange.run() }
+            try await eventually("all is stored and released") { released.withLock { $0 } == sizes.reduce(0, +) }
+            group.cancelAll()
+        }
+    }
+
+    @Test func partsOfAMessageAreReleasedAsTheyCome() throws {
+        let exchange = exchange(unstoredBytes: 0)
+        let released = Mutex(0)
+        let inlet = ExchangeInlet(exchange, peer: peer(1)) { count in released.withLock { $0 += count } }
+        var whole = frame(blocks[0])
+        let part = try #require(whole.readSlice(length: 100))
+        try inlet.receive(part)
+        #expect(released.withLock { $0 } == 100, "a message may be larger than the window")
+    }
+
+    @Test func aStreamThatEndsInTheMiddleOfAMessageIsMalformed() throws {
+        let exchange = exchange(unstoredBytes: 0)
+        let inlet = ExchangeInlet(exchange, peer: peer(1)) { _ in }
+        try inlet.finish()
+        var whole = frame(blocks[0])
+        try inlet.receive(try #require(whole.readSlice(length: 100)))
+        #expect(throws: ExchangeError.self) { try inlet.finish() }
+        #expect(exchange.statistics.malformedMessages == 1)
+    }
+}
