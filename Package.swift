@@ -64,11 +64,16 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Blockstore",
-            dependencies: ["Multiformats", "CBlockstore", .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: [
+                "Multiformats", "CBlockstore",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
             swiftSettings: strict),
         .target(
             name: "Libp2p",
             dependencies: [
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 "PeerIdentity", "CWire", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -81,6 +86,7 @@ let package = Package(
         .target(
             name: "Bitswap",
             dependencies: [
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 "Libp2p", "Blockstore", "CWire", "PeerIdentity", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -92,6 +98,7 @@ let package = Package(
         .target(
             name: "BitswapNode",
             dependencies: [
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -124,6 +131,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -133,7 +141,11 @@ let package = Package(
         .testTarget(name: "PeerIdentityTests", dependencies: ["PeerIdentity", "Multiformats"], swiftSettings: strict),
         .testTarget(
             name: "BlockstoreTests",
-            dependencies: ["Blockstore", "CLMDB", "Multiformats", .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: [
+                "Blockstore", "CLMDB", "Multiformats",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
             swiftSettings: strict),
         // The other process in tests with several; they find it beside themselves.
         .executableTarget(
@@ -149,12 +161,25 @@ let package = Package(
             name: "WireTests", dependencies: ["CWire", "CWireFuzz", "CProtobufC"], swiftSettings: strict),
         .testTarget(
             name: "Libp2pTests",
-            dependencies: ["Libp2p", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
+            dependencies: [
+                "Libp2p", "TestSupport",
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
             swiftSettings: strict),
-        .testTarget(name: "BitswapTests", dependencies: ["Bitswap", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "BitswapTests",
+            dependencies: [
+                "Bitswap", "Blockstore", "PeerIdentity", "Multiformats", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "BitswapNodeTests",
             dependencies: [
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 "BitswapNode", "Bitswap", "Blockstore", "Libp2p", "PeerIdentity", "Multiformats", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
@@ -162,6 +187,7 @@ let package = Package(
         .testTarget(
             name: "BitswapCLITests",
             dependencies: [
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 "BitswapCLI", "BitswapNode", "Multiformats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),

@@ -1,18 +1,18 @@
 public import Multiformats
 public import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What the exchange says of itself.
 extension Exchange {
-    public var statistics: ExchangeStatistics { counters.withLock { $0 } }
+    public var statistics: ExchangeStatistics { counters.withLockedValue { $0 } }
 
     /// The CIDs that are wanted now, in no order.
-    public var wantlist: [CID] { client.withLock { $0.wantlist } }
+    public var wantlist: [CID] { client.withLockedValue { $0.wantlist } }
 
     /// What a connected peer wants of us and was given; nil when it is not connected.
     public func ledger(of peer: PeerID) -> LedgerStatus? {
-        guard let peer = peers.withLock({ $0[peer] }) else { return nil }
-        return peer.state.withLock { state in
+        guard let peer = peers.withLockedValue({ $0[peer] }) else { return nil }
+        return peer.state.withLockedValue { state in
             LedgerStatus(
                 wants: state.ledger.wants.map(\.cid), blocksSent: state.ledger.sentBlocks,
                 bytesSent: state.ledger.sentBytes)
@@ -21,10 +21,10 @@ extension Exchange {
 
     /// Bytes written to a peer that its transport has not taken yet.
     func outstandingBytes(to peer: PeerID) -> Int {
-        peers.withLock { $0[peer] }?.state.withLock { $0.outstandingBytes } ?? 0
+        peers.withLockedValue { $0[peer] }?.state.withLockedValue { $0.outstandingBytes } ?? 0
     }
 
-    var waiterCount: Int { client.withLock { $0.waiterCount } }
+    var waiterCount: Int { client.withLockedValue { $0.waiterCount } }
 }
 
 /// The account of one peer, as a server sees it.

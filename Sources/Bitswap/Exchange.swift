@@ -4,7 +4,7 @@ public import Logging
 public import Multiformats
 import NIOCore
 public import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A Bitswap exchange over one blockstore: it fetches blocks that are wanted, verifies and keeps them, and serves what the
 /// store holds to whoever asks.
@@ -30,12 +30,12 @@ public final class Exchange: Sendable {
     let network: any ExchangeNetwork
     let time: TimeSource
     let logger: Logger
-    let client: Mutex<Client>
-    let peers = Mutex<[PeerID: ExchangePeer]>([:])
-    let subscriptions = Mutex(Subscriptions())
-    let counters = Mutex(ExchangeStatistics())
+    let client: NIOLockedValueBox<Client>
+    let peers = NIOLockedValueBox<[PeerID: ExchangePeer]>([:])
+    let subscriptions = NIOLockedValueBox(Subscriptions())
+    let counters = NIOLockedValueBox(ExchangeStatistics())
     let ingest = Ingest()
-    private let callers = Mutex<[Client.WaiterID: Caller]>([:])
+    private let callers = NIOLockedValueBox<[Client.WaiterID: Caller]>([:])
     private let arrivals = AsyncStream.makeStream(of: ExchangePeer.self)
     private let clientBusy = Signal()
 
@@ -57,7 +57,7 @@ public final class Exchange: Sendable {
         self.configuration = configuration
         self.time = time
         self.logger = logger
-        self.client = Mutex(Client(limits: configuration.limits, stallTime: configuration.stallTime))
+        self.client = NIOLockedValueBox(Client(limits: configuration.limits, stallTime: configuration.stallTime))
     }
 
     /// Runs the exchange until the calling task is cancelled. Then every open want ends with `.stopped`.
@@ -76,7 +76,7 @@ public final class Exchange: Sendable {
         } onCancel: {
             arrivals.continuation.finish()
         }
-        perform(client.withLock { $0.abandonAll(.stopped, "the exchange was stopped") })
+        perform(client.withLockedValue { $0.abandonAll(.stopped, "the exchange was stopped") })
     }
 
     // MARK: Wants
@@ -102,9 +102,10 @@ public final class Exchange: Sendable {
         }
         guard cid.multihash.code.isSupported else {
             throw ExchangeError(
-                .unsupportedCID, "\(cid) is made with the hash function \(cid.multihash.code), which cannot be verified here")
+                .unsupportedCID,
+                "\(cid) is made with the hash function \(cid.multihash.code), which cannot be verified here")
         }
-        let waiter = client.withLock {
+        let waiter = client.withLockedValue {
             $0.register(cid, providers: providers, deadline: timeout.map { start + $0 })
         }
         clientBusy.raise()
@@ -112,7 +113,7 @@ public final class Exchange: Sendable {
             await open(waiter, cid)
             return await outcome(of: waiter)
         } onCancel: {
-            perform(client.withLock { $0.abandon(waiter, .cancelled, "the request for \(cid) was cancelled") })
+            perform(client.withLockedValue { $0.abandon(waiter, .cancelled, "the request for \(cid) was cancelled") })
         }
         let delivery = try result.get()
         return FetchedBlock(
@@ -125,18 +126,19 @@ public final class Exchange: Sendable {
     private func open(_ waiter: Client.WaiterID, _ cid: CID) async {
         do {
             if let bytes = try await store.get(cid.multihash) {
-                perform(client.withLock { $0.stored(Block(unchecked: bytes, cid: cid), from: nil) })
+                perform(client.withLockedValue { $0.stored(Block(unchecked: bytes, cid: cid), from: nil) })
             } else {
-                perform(client.withLock { $0.open(waiter, now: time.now()) })
+                perform(client.withLockedValue { $0.open(waiter, now: time.now()) })
             }
         } catch {
-            perform(client.withLock { $0.abandon(waiter, .storeFailed, "the store could not be read: \(error)") })
+            perform(
+                client.withLockedValue { $0.abandon(waiter, .storeFailed, "the store could not be read: \(error)") })
         }
     }
 
     private func outcome(of waiter: Client.WaiterID) async -> Result<Client.Delivery, ExchangeError> {
         await withCheckedContinuation { continuation in
-            let finished: Result<Client.Delivery, ExchangeError>? = callers.withLock {
+            let finished: Result<Client.Delivery, ExchangeError>? = callers.withLockedValue {
                 if case .finished(let result) = $0.removeValue(forKey: waiter) { return result }
                 $0[waiter] = .waiting(continuation)
                 return nil
@@ -148,7 +150,7 @@ public final class Exchange: Sendable {
     /// Does what a change of the client asks for. Never called with a lock held.
     func perform(_ effects: Client.Effects) {
         for (waiter, result) in effects.finished {
-            let caller: Caller? = callers.withLock {
+            let caller: Caller? = callers.withLockedValue {
                 if let caller = $0.removeValue(forKey: waiter) { return caller }
                 $0[waiter] = .finished(result)
                 return nil
@@ -156,15 +158,15 @@ public final class Exchange: Sendable {
             if case .waiting(let continuation) = caller { continuation.resume(returning: result) }
         }
         guard !effects.wake.isEmpty else { return }
-        let woken = peers.withLock { peers in effects.wake.compactMap { peers[$0] } }
+        let woken = peers.withLockedValue { peers in effects.wake.compactMap { peers[$0] } }
         for peer in woken { peer.signal.raise() }
     }
 
     private func keepTime() async {
         for await _ in clientBusy.raised {
-            while !client.withLock({ $0.isIdle }) {
+            while !client.withLockedValue({ $0.isIdle }) {
                 do { try await time.sleep(configuration.tick) } catch { return }
-                perform(client.withLock { $0.tick(now: time.now()) })
+                perform(client.withLockedValue { $0.tick(now: time.now()) })
             }
         }
     }
@@ -175,7 +177,7 @@ public final class Exchange: Sendable {
     /// them.
     public func offer(_ blocks: [Block]) {
         var effects = Client.Effects()
-        client.withLock { client in
+        client.withLockedValue { client in
             for block in blocks { effects.merge(client.stored(block, from: nil)) }
         }
         perform(effects)
@@ -184,13 +186,13 @@ public final class Exchange: Sendable {
 
     /// Gives the blocks to the peers that wait for them.
     func announce(_ blocks: [Block]) {
-        let subscribers = subscriptions.withLock { subscriptions in
+        let subscribers = subscriptions.withLockedValue { subscriptions in
             blocks.flatMap { block in subscriptions.take(block.cid.multihash).map { ($0, block.bytes.readableBytes) } }
         }
         guard !subscribers.isEmpty else { return }
         for (subscriber, size) in subscribers {
-            guard let peer = peers.withLock({ $0[subscriber.peer] }) else { continue }
-            if peer.state.withLock({ $0.ledger.available(subscriber.cid, size: size) }) { peer.signal.raise() }
+            guard let peer = peers.withLockedValue({ $0[subscriber.peer] }) else { continue }
+            if peer.state.withLockedValue({ $0.ledger.available(subscriber.cid, size: size) }) { peer.signal.raise() }
         }
     }
 
@@ -202,7 +204,7 @@ public final class Exchange: Sendable {
                 var effects = Client.Effects()
                 do {
                     try await store.put(blocks)
-                    client.withLock { client in
+                    client.withLockedValue { client in
                         for arrival in batch {
                             for block in arrival.blocks { effects.merge(client.stored(block, from: arrival.peer)) }
                         }
@@ -211,7 +213,7 @@ public final class Exchange: Sendable {
                     announce(blocks)
                 } catch {
                     logger.info("fetched blocks could not be stored", metadata: ["error": "\(error)"])
-                    client.withLock { client in
+                    client.withLockedValue { client in
                         for block in blocks { effects.merge(client.storeFailed(block.cid.multihash, error)) }
                     }
                     perform(effects)
@@ -227,14 +229,14 @@ public final class Exchange: Sendable {
     public func connected(_ peer: PeerID) {
         // The locks are nested, always in this order, so that peers and client agree on who is there when connections of
         // one peer come and go on several threads at once.
-        let (newcomer, effects) = peers.withLock { peers -> (ExchangePeer?, Client.Effects) in
+        let (newcomer, effects) = peers.withLockedValue { peers -> (ExchangePeer?, Client.Effects) in
             if let known = peers[peer] {
-                known.state.withLock { $0.connections += 1 }
+                known.state.withLockedValue { $0.connections += 1 }
                 return (nil, Client.Effects())
             }
             let newcomer = ExchangePeer(peer, limits: configuration.limits)
             peers[peer] = newcomer
-            return (newcomer, client.withLock { $0.connected(peer) })
+            return (newcomer, client.withLockedValue { $0.connected(peer) })
         }
         if let newcomer { arrivals.continuation.yield(newcomer) }
         perform(effects)
@@ -242,17 +244,17 @@ public final class Exchange: Sendable {
 
     /// A connection to a peer is gone. Called by the network, once for each connection.
     public func disconnected(_ peer: PeerID) {
-        let (gone, effects) = peers.withLock { peers -> (ExchangePeer?, Client.Effects) in
-            let isLast = peers[peer]?.state.withLock { state in
+        let (gone, effects) = peers.withLockedValue { peers -> (ExchangePeer?, Client.Effects) in
+            let isLast = peers[peer]?.state.withLockedValue { state in
                 state.connections -= 1
                 return state.connections == 0
             }
             guard isLast == true else { return (nil, Client.Effects()) }
-            return (peers.removeValue(forKey: peer), client.withLock { $0.disconnected(peer) })
+            return (peers.removeValue(forKey: peer), client.withLockedValue { $0.disconnected(peer) })
         }
         guard let gone else { return }
         gone.end()
-        subscriptions.withLock { $0.removeAll(of: peer) }
+        subscriptions.withLockedValue { $0.removeAll(of: peer) }
         perform(effects)
     }
 }

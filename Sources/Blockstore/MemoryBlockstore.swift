@@ -1,6 +1,6 @@
 public import Multiformats
 public import NIOCore
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Blocks in memory, gone with the store: for tests, and for nodes that keep nothing.
 ///
@@ -16,14 +16,14 @@ public final class MemoryBlockstore: ImmediateBlockstore {
     }
 
     public let limits: BlockstoreLimits
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     public init(limits: BlockstoreLimits = BlockstoreLimits()) {
         self.limits = limits
     }
 
     private func withState<R: Sendable>(_ body: (inout State) -> R) throws(BlockstoreError) -> R {
-        let result = state.withLock { state -> R? in state.isClosed ? nil : body(&state) }
+        let result = state.withLockedValue { state -> R? in state.isClosed ? nil : body(&state) }
         guard let result else { throw .closed() }
         return result
     }
@@ -135,7 +135,7 @@ public final class MemoryBlockstore: ImmediateBlockstore {
     }
 
     public func close() async throws(BlockstoreError) {
-        state.withLock { state in
+        state.withLockedValue { state in
             state = State()
             state.isClosed = true
         }

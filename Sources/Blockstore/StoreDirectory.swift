@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 #if canImport(Glibc)
     import Glibc
@@ -16,7 +16,7 @@ struct StoreDirectory: Sendable {
         let file: UInt64
     }
 
-    private static let open = Mutex<Set<Identity>>([])
+    private static let open = NIOLockedValueBox<Set<Identity>>([])
 
     private let identity: Identity
 
@@ -40,7 +40,7 @@ struct StoreDirectory: Sendable {
                 path: path)
         }
         let identity = Identity(device: UInt64(truncatingIfNeeded: status.st_dev), file: UInt64(status.st_ino))
-        guard Self.open.withLock({ $0.insert(identity).inserted }) else {
+        guard Self.open.withLockedValue({ $0.insert(identity).inserted }) else {
             throw BlockstoreError(
                 code: .alreadyOpen,
                 message: "The block store at \(path) is open already in this process: use that one, or close it first.",
@@ -51,7 +51,7 @@ struct StoreDirectory: Sendable {
 
     /// Lets others open the directory; to be called once.
     func release() {
-        _ = Self.open.withLock { $0.remove(identity) }
+        _ = Self.open.withLockedValue { $0.remove(identity) }
     }
 
     private static func make(_ path: String) throws(BlockstoreError) {

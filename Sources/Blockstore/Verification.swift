@@ -1,5 +1,5 @@
 public import Multiformats
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What a verification found.
 public struct VerificationReport: Sendable, Hashable {
@@ -60,9 +60,9 @@ extension Blockstore {
 private final class Verification: Sendable {
     private let limits: BlockstoreLimits
     private let progress: (@Sendable (VerificationReport) -> Void)?
-    private let state = Mutex(VerificationReport())
+    private let state = NIOLockedValueBox(VerificationReport())
 
-    var report: VerificationReport { state.withLock { $0 } }
+    var report: VerificationReport { state.withLockedValue { $0 } }
 
     init(limits: BlockstoreLimits, progress: (@Sendable (VerificationReport) -> Void)?) {
         self.limits = limits
@@ -75,7 +75,7 @@ private final class Verification: Sendable {
         try await store.read(keys) { [self] index, bytes in
             // A block that was removed meanwhile is no concern.
             guard let bytes else { return }
-            state.withLock { $0.add(keys[index], bytes, limits: limits) }
+            state.withLockedValue { $0.add(keys[index], bytes, limits: limits) }
         }
         progress?(report)
     }

@@ -1,7 +1,7 @@
 public import Multiformats
 public import NIOCore
 public import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A secured and multiplexed connection with one peer, whose identity is proven.
 ///
@@ -36,7 +36,7 @@ public final class Connection: Sendable {
     let channel: any Channel
     /// Of the event loop; `nil` once the connection has ended.
     let muxer: NIOLoopBoundBox<YamuxHandler?>
-    private let shared = Mutex(Shared())
+    private let shared = NIOLockedValueBox(Shared())
     /// What runs on this connection for ping; of the event loop.
     let pingState: NIOLoopBoundBox<PingState>
 
@@ -73,12 +73,12 @@ public final class Connection: Sendable {
 
     /// Whether the connection is being closed, by either side. No new streams are opened on it.
     public var isClosing: Bool {
-        shared.withLock { $0.isClosing || $0.peerGoesAway }
+        shared.withLockedValue { $0.isClosing || $0.peerGoesAway }
     }
 
     /// What the peer last told about itself; `nil` until it has.
     public var identifyInfo: IdentifyInfo? {
-        shared.withLock { $0.identifyInfo }
+        shared.withLockedValue { $0.identifyInfo }
     }
 
     /// Opens a stream for the first of the protocols that the peer speaks.
@@ -109,7 +109,7 @@ public final class Connection: Sendable {
     @discardableResult
     public func close() -> EventLoopFuture<Void> {
         swarm.retire(self)
-        let isFirst = shared.withLock { state in
+        let isFirst = shared.withLockedValue { state in
             defer { state.isClosing = true }
             return !state.isClosing
         }
@@ -134,17 +134,17 @@ public final class Connection: Sendable {
     /// The peer takes no more streams; the open ones go on.
     func peerGoesAway() {
         swarm.retire(self)
-        shared.withLock { $0.peerGoesAway = true }
+        shared.withLockedValue { $0.peerGoesAway = true }
     }
 
     /// The socket is closed.
     func ended() {
-        shared.withLock { $0.isClosing = true }
+        shared.withLockedValue { $0.isClosing = true }
     }
 
     /// Whether the end of the connection is nobody's fault: this side closed it, or the peer announced it.
     var endIsOrderly: Bool {
-        shared.withLock { $0.isClosing || $0.peerGoesAway }
+        shared.withLockedValue { $0.isClosing || $0.peerGoesAway }
     }
 
     /// - Precondition: on the event loop.
@@ -154,11 +154,11 @@ public final class Connection: Sendable {
 
     /// The version of our own identity that the peer knows; `nil` if it was told nothing yet.
     var toldVersion: UInt64? {
-        shared.withLock { $0.toldVersion }
+        shared.withLockedValue { $0.toldVersion }
     }
 
     func told(_ version: UInt64) {
-        shared.withLock { $0.toldVersion = version }
+        shared.withLockedValue { $0.toldVersion = version }
     }
 
     /// Counts an identify message that the peer pushed.
@@ -166,7 +166,7 @@ public final class Connection: Sendable {
     /// - Returns: whether it is still one of those allowed in a minute.
     func countPush(limit: Int) -> Bool {
         let now = eventLoop.now
-        return shared.withLock { state in
+        return shared.withLockedValue { state in
             if state.minuteBegan.map({ now - $0 >= .minutes(1) }) ?? true {
                 state.minuteBegan = now
                 state.pushes = 0
@@ -177,7 +177,7 @@ public final class Connection: Sendable {
     }
 
     func identified(as info: IdentifyInfo) {
-        shared.withLock { $0.identifyInfo = info }
+        shared.withLockedValue { $0.identifyInfo = info }
     }
 }
 

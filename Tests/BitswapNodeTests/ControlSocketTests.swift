@@ -1,7 +1,7 @@
 import Foundation
 import Logging
 import Multiformats
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import BitswapNode
@@ -74,11 +74,11 @@ import Testing
         try await withRepository { repository in
             var limits = ControlLimits()
             limits.requestsPerConnection = 3
-            let counts = Mutex((now: 0, most: 0))
+            let counts = NIOLockedValueBox((now: 0, most: 0))
             try await withServer(repository, limits: limits) { _ in
-                counts.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+                counts.withLockedValue { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
                 await Task.yield()
-                counts.withLock { $0.now -= 1 }
+                counts.withLockedValue { $0.now -= 1 }
                 return .done
             } _: {
                 try await ControlClient.withConnection(to: repository) { client in
@@ -88,7 +88,7 @@ import Testing
                     }
                 }
             }
-            #expect((1...3).contains(counts.withLock(\.most)))
+            #expect((1...3).contains(counts.withLockedValue(\.most)))
         }
     }
 
@@ -96,16 +96,16 @@ import Testing
         try await withRepository { repository in
             var limits = ControlLimits()
             limits.offerBytes = 200
-            let offers = Mutex<[Int]>([])
+            let offers = NIOLockedValueBox<[Int]>([])
             try await withServer(repository) { request in
-                if case .offer(let cids) = request { offers.withLock { $0.append(cids.count) } }
+                if case .offer(let cids) = request { offers.withLockedValue { $0.append(cids.count) } }
                 return .done
             } _: {
                 try await ControlClient.withConnection(to: repository, limits: limits) {
                     try await $0.offer(Array(repeating: someCID, count: 7))
                 }
             }
-            #expect(offers.withLock { $0 } == [3, 3, 1])
+            #expect(offers.withLockedValue { $0 } == [3, 3, 1])
         }
     }
 

@@ -3,7 +3,7 @@ import Logging
 import Multiformats
 import NIOCore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 import TestSupport
 import Testing
 
@@ -80,12 +80,12 @@ import Testing
             network.connect(server.id, client.id)
             async let fetched = client.exchange.want(late.cid)
             try await eventually("the server remembers the want") {
-                server.exchange.subscriptions.withLock { $0.count } == 1
+                server.exchange.subscriptions.withLockedValue { $0.count } == 1
             }
             try await server.store.put(late)
             server.exchange.offer([late])
             #expect(try await fetched.block == late)
-            #expect(server.exchange.subscriptions.withLock { $0.count } == 0)
+            #expect(server.exchange.subscriptions.withLockedValue { $0.count } == 0)
         }
     }
 
@@ -137,7 +137,7 @@ import Testing
             try await eventually("the want was taken back") {
                 server.exchange.ledger(of: client.id)?.wants.isEmpty == true
             }
-            #expect(server.exchange.subscriptions.withLock { $0.count } == 0)
+            #expect(server.exchange.subscriptions.withLockedValue { $0.count } == 0)
         }
     }
 
@@ -182,7 +182,9 @@ import Testing
     }
 
     @Test func aHashThatCannotBeVerifiedIsRefusedAtOnce() async throws {
-        let multihash = try [UInt8](repeating: 1, count: 32).withUnsafeBytes { try Multihash(code: .blake3, digest: $0) }
+        let multihash = try [UInt8](repeating: 1, count: 32).withUnsafeBytes {
+            try Multihash(code: .blake3, digest: $0)
+        }
         let error = await #expect(throws: ExchangeError.self) {
             try await node(1).exchange.want(CID(codec: .raw, multihash: multihash))
         }
@@ -215,7 +217,7 @@ import Testing
                 }
             }
         }
-        _ = client.exchange.client.withLock { client in
+        _ = client.exchange.client.withLockedValue { client in
             let waiter = client.register(cid("a"), providers: [], deadline: nil)
             #expect(client.open(waiter, now: .zero).wake == [peer(2)])
             return client.abandon(waiter, .cancelled, "")

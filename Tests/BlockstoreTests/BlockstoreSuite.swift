@@ -1,6 +1,6 @@
 import Multiformats
 import NIOCore
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import Blockstore
@@ -75,9 +75,11 @@ import Testing
             let blocks = try (0..<20).map { try random.block(size: $0 * 300) }
             try await store.put(Array(blocks[..<10]))
             let keys = blocks.map(\.cid.multihash)
-            let found = Mutex<[(Int, [UInt8]?)]>([])
-            try await store.read(keys) { index, bytes in found.withLock { $0.append((index, bytes.map(Array.init))) } }
-            let results = found.withLock { $0 }
+            let found = NIOLockedValueBox<[(Int, [UInt8]?)]>([])
+            try await store.read(keys) { index, bytes in
+                found.withLockedValue { $0.append((index, bytes.map(Array.init))) }
+            }
+            let results = found.withLockedValue { $0 }
             #expect(results.map(\.0) == Array(0..<20))
             for (index, bytes) in results {
                 #expect(bytes == (index < 10 ? Array(blocks[index].bytes.readableBytesView) : nil))

@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 /// A process of `BlockstoreTestChild` and the lines it prints.
@@ -13,7 +13,7 @@ final class ChildProcess: Sendable {
 
     private let process = Process()
     private let input = Pipe()
-    private let output = Mutex(Output())
+    private let output = NIOLockedValueBox(Output())
 
     /// - Parameter shell: run through `sh -c` in a mount namespace of its own, with the child's path as `$0`.
     init(_ arguments: [String], shell: String? = nil) throws {
@@ -39,7 +39,7 @@ final class ChildProcess: Sendable {
     }
 
     private func received(_ bytes: [UInt8]) {
-        let waiter = output.withLock { output in
+        let waiter = output.withLockedValue { output in
             output.isAtEnd = bytes.isEmpty
             output.rest += bytes
             while let end = output.rest.firstIndex(of: UInt8(ascii: "\n")) {
@@ -55,10 +55,10 @@ final class ChildProcess: Sendable {
     /// Waits until there are so many lines, or no more come; gives all so far.
     func lines(_ count: Int) async -> [String] {
         while true {
-            let found = output.withLock { $0.lines.count >= count || $0.isAtEnd ? $0.lines : nil }
+            let found = output.withLockedValue { $0.lines.count >= count || $0.isAtEnd ? $0.lines : nil }
             if let found { return found }
             await withCheckedContinuation { continuation in
-                let isThere = output.withLock { output in
+                let isThere = output.withLockedValue { output in
                     if output.lines.count >= count || output.isAtEnd { return true }
                     output.waiter = continuation
                     return false

@@ -1,6 +1,6 @@
 import Multiformats
 import NIOCore
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import Blockstore
@@ -79,14 +79,14 @@ import Testing
             let unknown = try Multihash(code: .murmur3, digest: [1, 2, 3, 4, 5, 6, 7, 8])
             try await store.put(
                 good + bad + [Block(unchecked: ByteBuffer(string: "?"), cid: CID(codec: .raw, multihash: unknown))])
-            let progress = Mutex<[Int]>([])
-            let report = try await store.verify { now in progress.withLock { $0.append(now.blockCount) } }
+            let progress = NIOLockedValueBox<[Int]>([])
+            let report = try await store.verify { now in progress.withLockedValue { $0.append(now.blockCount) } }
             #expect(report.blockCount == 34)
             #expect(report.byteCount == 30 * 4000 + 300 + 1)
             #expect(report.corrupt == bad.map(\.cid.multihash).sorted())
             #expect(report.corruptCount == 3)
             #expect(report.uncheckedCount == 1)
-            let counts = progress.withLock { $0 }
+            let counts = progress.withLockedValue { $0 }
             #expect(counts.count > 3)
             #expect(counts == counts.sorted())
             #expect(counts.last == 34)

@@ -1,7 +1,7 @@
 import Multiformats
 import NIOCore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import Libp2p

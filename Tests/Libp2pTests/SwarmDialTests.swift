@@ -1,7 +1,7 @@
 import Multiformats
 import NIOCore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import Libp2p
@@ -44,16 +44,16 @@ struct SwarmDialTests {
             let first = Task { try await node.swarm.connect(to: peer, addresses: [address]) }
             await silent.accepted.first { _ in true }
             let second = Task { try await node.swarm.connect(to: peer, addresses: [address]) }
-            while node.swarm.state.withLock({ $0.dials.values.first?.waiters.count }) != 2 { await Task.yield() }
+            while node.swarm.state.withLockedValue({ $0.dials.values.first?.waiters.count }) != 2 { await Task.yield() }
 
             first.cancel()
             await #expect(throws: CancellationError.self) { _ = try await first.value }
-            #expect(node.swarm.state.withLock { $0.dials.count } == 1)
+            #expect(node.swarm.state.withLockedValue { $0.dials.count } == 1)
             #expect(silent.closed.elements.isEmpty)
 
             second.cancel()
             await #expect(throws: CancellationError.self) { _ = try await second.value }
-            #expect(node.swarm.state.withLock { $0.dials.count } == 0)
+            #expect(node.swarm.state.withLockedValue { $0.dials.count } == 0)
             await silent.closed.first { $0 }
             #expect(silent.accepted.elements.count == 1)
         }

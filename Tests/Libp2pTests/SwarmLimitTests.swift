@@ -1,7 +1,7 @@
 import Multiformats
 import NIOCore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import Libp2p
@@ -11,7 +11,7 @@ struct SwarmLimitTests {
     /// A raw connection that the server has counted.
     private func guest(of server: TestNode, at address: Multiaddr, expecting count: Int) async throws -> any Channel {
         let channel = try await rawClient(to: try #require(address.removingPeer()))
-        while server.swarm.state.withLock({ $0.ledger.inbound }) < count { await Task.yield() }
+        while server.swarm.state.withLockedValue({ $0.ledger.inbound }) < count { await Task.yield() }
         return channel
     }
 
@@ -25,9 +25,9 @@ struct SwarmLimitTests {
             ]
             let past = await libp2pError { _ = try await client.swarm.connect(to: address) }
             #expect(past != nil)
-            #expect(server.swarm.state.withLock { $0.ledger.pendingInbound } == 2)
+            #expect(server.swarm.state.withLockedValue { $0.ledger.pendingInbound } == 2)
             try await guests[0].close()
-            while server.swarm.state.withLock({ $0.ledger.pendingInbound }) == 2 { await Task.yield() }
+            while server.swarm.state.withLockedValue({ $0.ledger.pendingInbound }) == 2 { await Task.yield() }
             _ = try await client.swarm.connect(to: address)
             try await guests[1].close()
         }

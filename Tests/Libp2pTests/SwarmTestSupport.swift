@@ -3,7 +3,7 @@ import Multiformats
 import NIOCore
 import NIOPosix
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import Libp2p
@@ -15,12 +15,12 @@ final class Recorder<Element: Sendable>: Sendable {
         var waiters: [(matches: @Sendable (Element) -> Bool, continuation: CheckedContinuation<Element, Never>)] = []
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
-    var elements: [Element] { state.withLock { $0.elements } }
+    var elements: [Element] { state.withLockedValue { $0.elements } }
 
     func append(_ element: Element) {
-        let woken = state.withLock { state in
+        let woken = state.withLockedValue { state in
             state.elements.append(element)
             let woken = state.waiters.filter { $0.matches(element) }
             state.waiters.removeAll { $0.matches(element) }
@@ -33,7 +33,7 @@ final class Recorder<Element: Sendable>: Sendable {
     @discardableResult
     func first(where matches: @escaping @Sendable (Element) -> Bool) async -> Element {
         await withCheckedContinuation { continuation in
-            let found = state.withLock { state -> Element? in
+            let found = state.withLockedValue { state -> Element? in
                 if let found = state.elements.first(where: matches) { return found }
                 state.waiters.append((matches, continuation))
                 return nil
@@ -84,7 +84,7 @@ final class TestNode: Sendable {
 
     /// What is still held: sockets, connections, dials, listeners and counts.
     var held: [Int] {
-        swarm.state.withLock {
+        swarm.state.withLockedValue {
             [
                 $0.sockets.count, $0.connections.count, $0.dials.count, $0.listeners.count, $0.ledger.total,
                 $0.ledger.inbound, $0.ledger.pendingInbound, $0.ledger.bySource.count, $0.ledger.byPeer.count,

@@ -1,5 +1,5 @@
 public import Bitswap
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A clock that moves when it is told to.
 public final class ManualClock: Sendable {
@@ -15,15 +15,15 @@ public final class ManualClock: Sendable {
         var last = 0
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     public init() {}
 
-    public var now: Duration { state.withLock { $0.now } }
+    public var now: Duration { state.withLockedValue { $0.now } }
 
     /// Moves the time and wakes whoever has slept long enough.
     public func advance(by duration: Duration) {
-        let due = state.withLock { state in
+        let due = state.withLockedValue { state in
             state.now += duration
             let due = state.sleepers.filter { $0.value.due <= state.now }
             for id in due.keys { state.sleepers[id] = nil }
@@ -33,13 +33,13 @@ public final class ManualClock: Sendable {
     }
 
     public func sleep(for duration: Duration) async throws {
-        let id = state.withLock { state in
+        let id = state.withLockedValue { state in
             state.last += 1
             return state.last
         }
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let isCancelled = state.withLock { state in
+                let isCancelled = state.withLockedValue { state in
                     if state.cancelled.remove(id) != nil { return true }
                     state.sleepers[id] = Sleeper(due: state.now + duration, continuation: continuation)
                     return false
@@ -47,7 +47,7 @@ public final class ManualClock: Sendable {
                 if isCancelled { continuation.resume(throwing: CancellationError()) }
             }
         } onCancel: {
-            let sleeper = state.withLock { state in
+            let sleeper = state.withLockedValue { state in
                 let sleeper = state.sleepers.removeValue(forKey: id)
                 if sleeper == nil { state.cancelled.insert(id) }
                 return sleeper

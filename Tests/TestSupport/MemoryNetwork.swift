@@ -1,7 +1,7 @@
 public import Bitswap
 public import NIOCore
 public import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A network of exchanges in one process: frames are handed over in the order in which they were written, one at a time.
 ///
@@ -26,7 +26,7 @@ public final class MemoryNetwork: Sendable {
 
     public struct NotConnected: Error {}
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
     private let events = AsyncStream.makeStream(of: Event.self)
 
     public init() {}
@@ -56,7 +56,7 @@ public final class MemoryNetwork: Sendable {
     public func face(of id: PeerID) -> any ExchangeNetwork { Face(network: self, id: id) }
 
     public func add(_ exchange: Exchange, as id: PeerID, version: BitswapVersion = .v1_2_0) {
-        state.withLock {
+        state.withLockedValue {
             $0.nodes[id] = .exchange(exchange)
             $0.versions[id] = version
         }
@@ -64,7 +64,7 @@ public final class MemoryNetwork: Sendable {
 
     public func addScripted(_ id: PeerID, version: BitswapVersion = .v1_2_0) -> Scripted {
         let peer = Scripted(id: id, network: self)
-        state.withLock {
+        state.withLockedValue {
             $0.nodes[id] = .scripted(peer)
             $0.versions[id] = version
         }
@@ -72,17 +72,17 @@ public final class MemoryNetwork: Sendable {
     }
 
     /// Frames to this peer are taken and never leave: it has stopped reading.
-    public func stall(_ id: PeerID) { state.withLock { _ = $0.stalled.insert(id) } }
+    public func stall(_ id: PeerID) { state.withLockedValue { _ = $0.stalled.insert(id) } }
 
     public func connect(_ a: PeerID, _ b: PeerID) {
-        state.withLock { _ = $0.links.insert([a, b]) }
+        state.withLockedValue { _ = $0.links.insert([a, b]) }
         for (id, other) in [(a, b), (b, a)] {
-            if case .exchange(let exchange) = state.withLock({ $0.nodes[id] }) { exchange.connected(other) }
+            if case .exchange(let exchange) = state.withLockedValue({ $0.nodes[id] }) { exchange.connected(other) }
         }
     }
 
     public func disconnect(_ a: PeerID, _ b: PeerID) {
-        state.withLock { _ = $0.links.remove([a, b]) }
+        state.withLockedValue { _ = $0.links.remove([a, b]) }
         events.continuation.yield(.disconnected(a, b))
     }
 
@@ -93,7 +93,7 @@ public final class MemoryNetwork: Sendable {
             for await event in events.stream {
                 switch event {
                 case .frame(let frame, let from, let to, let completion):
-                    let (node, isLinked, isStalled) = state.withLock {
+                    let (node, isLinked, isStalled) = state.withLockedValue {
                         ($0.nodes[to], $0.links.contains([from, to]), $0.stalled.contains(to))
                     }
                     if isStalled { continue }
@@ -113,7 +113,7 @@ public final class MemoryNetwork: Sendable {
                     inlets[[a, b]] = nil
                     inlets[[b, a]] = nil
                     for (id, other) in [(a, b), (b, a)] {
-                        if case .exchange(let exchange) = state.withLock({ $0.nodes[id] }) {
+                        if case .exchange(let exchange) = state.withLockedValue({ $0.nodes[id] }) {
                             exchange.disconnected(other)
                         }
                     }
@@ -129,7 +129,7 @@ public final class MemoryNetwork: Sendable {
         let id: PeerID
 
         func open(to peer: PeerID) async throws -> any ExchangeOutlet {
-            let version = network.state.withLock { $0.links.contains([id, peer]) ? $0.versions[peer] : nil }
+            let version = network.state.withLockedValue { $0.links.contains([id, peer]) ? $0.versions[peer] : nil }
             guard let version else { throw NotConnected() }
             return Outlet(network: network, from: id, to: peer, version: version)
         }

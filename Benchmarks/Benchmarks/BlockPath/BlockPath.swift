@@ -33,8 +33,11 @@ let benchmarks: @Sendable () -> Void = {
                 blackHole(try bytes.withUnsafeBytes { try Multihash.hash($0, with: .sha2_256) })
             }
         }
-        for (durability, mode) in [("synced", LMDBBlockstore.Durability.synced), ("background", .background(interval: .seconds(1)))] {
-            Benchmark("LMDB put of 16, \(name), \(durability)", configuration: .init(scalingFactor: .one)) { benchmark in
+        for (durability, mode) in [
+            ("synced", LMDBBlockstore.Durability.synced), ("background", .background(interval: .seconds(1))),
+        ] {
+            Benchmark("LMDB put of 16, \(name), \(durability)", configuration: .init(scalingFactor: .one)) {
+                benchmark in
                 try await withStore(mode) { store in
                     for round in benchmark.scaledIterations {
                         let blocks = try made(16, size: size, salt: round)

@@ -3,7 +3,7 @@ import Logging
 import Multiformats
 import NIOCore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The way in: a frame from a peer, taken apart and given to the ledger, to the client and, verified, to the store.
 extension Exchange {
@@ -13,24 +13,26 @@ extension Exchange {
     /// sender may send more.
     func received(_ message: Message, from peer: PeerID, whenStored: @escaping @Sendable () -> Void) {
         // Who speaks Bitswap to us may be asked, even if the way to it failed before.
-        let (known, effects) = peers.withLock { peers in
-            (peers[peer], peers[peer] == nil ? Client.Effects() : client.withLock { $0.connected(peer) })
+        let (known, effects) = peers.withLockedValue { peers in
+            (peers[peer], peers[peer] == nil ? Client.Effects() : client.withLockedValue { $0.connected(peer) })
         }
         guard let known else { return whenStored() }
         perform(effects)
-        counters.withLock { $0.messagesReceived += 1 }
+        counters.withLockedValue { $0.messagesReceived += 1 }
         if message.isFull || !message.entries.isEmpty { receive(wantlist: message, from: known) }
         if !message.presences.isEmpty {
-            perform(client.withLock { $0.received(presences: message.presences, from: peer) })
+            perform(client.withLockedValue { $0.received(presences: message.presences, from: peer) })
         }
         if message.unreadableBlocks > 0 { refuse(message.unreadableBlocks, from: peer) }
         if message.blocks.isEmpty { whenStored() } else { receive(message.blocks, from: peer, whenStored: whenStored) }
     }
 
     private func receive(wantlist message: Message, from peer: ExchangePeer) {
-        let changes = peer.state.withLock { $0.ledger.apply(message.entries, isFull: message.isFull) }
-        if !changes.unsubscribed.isEmpty { subscriptions.withLock { $0.remove(changes.unsubscribed, of: peer.id) } }
-        if changes.overflow > 0 { counters.withLock { $0.wantsDropped += changes.overflow } }
+        let changes = peer.state.withLockedValue { $0.ledger.apply(message.entries, isFull: message.isFull) }
+        if !changes.unsubscribed.isEmpty {
+            subscriptions.withLockedValue { $0.remove(changes.unsubscribed, of: peer.id) }
+        }
+        if changes.overflow > 0 { counters.withLockedValue { $0.wantsDropped += changes.overflow } }
         peer.signal.raise()
     }
 
@@ -38,7 +40,7 @@ extension Exchange {
         _ received: [Message.ReceivedBlock], from peer: PeerID, whenStored: @escaping @Sendable () -> Void
     ) {
         // Only what was asked of this peer is worth a hash.
-        guard client.withLock({ $0.awaitsBlock(from: peer) }) else {
+        guard client.withLockedValue({ $0.awaitsBlock(from: peer) }) else {
             refuse(received.count, from: peer)
             return whenStored()
         }
@@ -47,7 +49,7 @@ extension Exchange {
         var effects = Client.Effects()
         var refused = 0
         var duplicates = (blocks: 0, bytes: 0)
-        client.withLock { client in
+        client.withLockedValue { client in
             for (block, multihash) in hashed {
                 guard let multihash else {
                     refused += 1
@@ -65,7 +67,7 @@ extension Exchange {
             }
         }
         perform(effects)
-        counters.withLock {
+        counters.withLockedValue {
             $0.blocksReceived += accepted.count
             $0.bytesReceived += accepted.reduce(0) { $0 + $1.bytes.readableBytes }
             $0.duplicateBlocksReceived += duplicates.blocks
@@ -89,17 +91,17 @@ extension Exchange {
     }
 
     private func refuse(_ count: Int, from peer: PeerID) {
-        counters.withLock { $0.refusedBlocks += count }
+        counters.withLockedValue { $0.refusedBlocks += count }
         logger.info(
             "refused blocks that were not asked for, or whose bytes do not match their CID",
             metadata: ["peer": "\(peer)", "blocks": "\(count)"])
-        perform(client.withLock { $0.offended(peer) })
+        perform(client.withLockedValue { $0.offended(peer) })
     }
 
     /// A message that could not be decoded came from `peer`: nothing it still owes is waited for.
     func malformed(_ error: ExchangeError, from peer: PeerID) {
-        counters.withLock { $0.malformedMessages += 1 }
+        counters.withLockedValue { $0.malformedMessages += 1 }
         logger.info("malformed Bitswap message", metadata: ["peer": "\(peer)", "error": "\(error)"])
-        perform(client.withLock { $0.offended(peer) })
+        perform(client.withLockedValue { $0.offended(peer) })
     }
 }

@@ -1,6 +1,6 @@
 import Blockstore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Verified blocks on their way into the store. What comes while the store is busy goes in with the next batch.
 final class Ingest: Sendable {
@@ -12,15 +12,15 @@ final class Ingest: Sendable {
     }
 
     let signal = Signal()
-    private let queue = Mutex<[Arrival]>([])
+    private let queue = NIOLockedValueBox<[Arrival]>([])
 
     func append(_ arrival: Arrival) {
-        queue.withLock { $0.append(arrival) }
+        queue.withLockedValue { $0.append(arrival) }
         signal.raise()
     }
 
     func takeAll() -> [Arrival]? {
-        queue.withLock { queue in
+        queue.withLockedValue { queue in
             guard !queue.isEmpty else { return nil }
             defer { queue = [] }
             return queue

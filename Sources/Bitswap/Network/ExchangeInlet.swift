@@ -1,6 +1,6 @@
 public import NIOCore
 public import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Where a network puts the bytes that come from one peer on one stream.
 ///
@@ -54,7 +54,7 @@ public final class ExchangeInlet {
 
     /// What the sender's window is owed, and what stands against it.
     private final class Credit: Sendable {
-        private let state = Mutex((owed: 0, held: 0))
+        private let state = NIOLockedValueBox((owed: 0, held: 0))
         private let limit: Int
         private let release: @Sendable (Int) -> Void
 
@@ -63,16 +63,16 @@ public final class ExchangeInlet {
             self.release = release
         }
 
-        func owe(_ count: Int) { state.withLock { $0.owed += count } }
-        func hold(_ count: Int) { state.withLock { $0.held += count } }
+        func owe(_ count: Int) { state.withLockedValue { $0.owed += count } }
+        func hold(_ count: Int) { state.withLockedValue { $0.held += count } }
 
         func settle(_ count: Int) {
-            state.withLock { $0.held -= count }
+            state.withLockedValue { $0.held -= count }
             releaseOwed()
         }
 
         func releaseOwed() {
-            let count = state.withLock { state in
+            let count = state.withLockedValue { state in
                 guard state.held <= limit else { return 0 }
                 defer { state.owed = 0 }
                 return state.owed

@@ -3,7 +3,7 @@ import Logging
 import Multiformats
 import NIOCore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The way out: one task per peer, woken when there is something for it, that looks wants up, builds messages and hands
 /// them to the peer's outlet. A peer that does not drain holds up its own task and nobody else's.
@@ -19,9 +19,9 @@ extension Exchange {
             } catch {
                 // No way to this peer: what it owes us is asked of others, what it wants of us it must ask again.
                 logger.debug("no way to a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
-                peer.state.withLock { $0.ledger.clear() }
-                subscriptions.withLock { $0.removeAll(of: peer.id) }
-                perform(client.withLock { $0.disconnected(peer.id) })
+                peer.state.withLockedValue { $0.ledger.clear() }
+                subscriptions.withLockedValue { $0.removeAll(of: peer.id) }
+                perform(client.withLockedValue { $0.disconnected(peer.id) })
             }
         }
     }
@@ -29,16 +29,17 @@ extension Exchange {
     /// Does one batch of look-ups and sends one message, if there is any of either. Returns whether there may be more.
     private func takeTurn(_ peer: ExchangePeer) async throws -> Bool {
         let hasLookedUp = try await lookUp(for: peer)
-        let hasRoom = peer.state.withLock {
+        let hasRoom = peer.state.withLockedValue {
             !$0.hasEnded && $0.outstandingBytes < configuration.limits.outstandingBytesPerPeer
         }
-        let hasWork = client.withLock { $0.hasEntries(for: peer.id) } || peer.state.withLock { $0.ledger.hasWork }
+        let hasWork =
+            client.withLockedValue { $0.hasEntries(for: peer.id) } || peer.state.withLockedValue { $0.ledger.hasWork }
         guard hasRoom, hasWork else { return hasLookedUp }
         let outlet = try await outlet(to: peer)
-        let (entries, isFull) = client.withLock {
+        let (entries, isFull) = client.withLockedValue {
             $0.takeEntries(for: peer.id, limit: Self.entriesPerMessage, version: outlet.version, now: time.now())
         }
-        let envelope = peer.state.withLock {
+        let envelope = peer.state.withLockedValue {
             $0.ledger.next(budget: configuration.limits.responseBytes, version: outlet.version)
         }
         guard !entries.isEmpty || !envelope.isEmpty else { return hasLookedUp }
@@ -48,21 +49,21 @@ extension Exchange {
     }
 
     private func lookUp(for peer: ExchangePeer) async throws -> Bool {
-        let cids = peer.state.withLock { $0.ledger.takeLookups(limit: Self.lookupBatch) }
+        let cids = peer.state.withLockedValue { $0.ledger.takeLookups(limit: Self.lookupBatch) }
         guard !cids.isEmpty else { return false }
         // Subscribed before the look-up: a block that is stored during it is not missed.
-        subscriptions.withLock { $0.add(cids, of: peer.id) }
+        subscriptions.withLockedValue { $0.add(cids, of: peer.id) }
         let sizes = try await store.sizes(of: cids.map(\.multihash))
-        let absent = peer.state.withLock { $0.ledger.resolve(Array(zip(cids, sizes))) }
+        let absent = peer.state.withLockedValue { $0.ledger.resolve(Array(zip(cids, sizes))) }
         let held = Set(cids).subtracting(absent)
-        subscriptions.withLock { $0.remove(Array(held), of: peer.id) }
+        subscriptions.withLockedValue { $0.remove(Array(held), of: peer.id) }
         return true
     }
 
     private func outlet(to peer: ExchangePeer) async throws -> any ExchangeOutlet {
-        if let outlet = peer.state.withLock({ $0.outlet }) { return outlet }
+        if let outlet = peer.state.withLockedValue({ $0.outlet }) { return outlet }
         let outlet = try await network.open(to: peer.id)
-        let isOurs = peer.state.withLock { state in
+        let isOurs = peer.state.withLockedValue { state in
             guard !state.hasEnded else { return false }
             state.outlet = outlet
             return true
@@ -81,26 +82,28 @@ extension Exchange {
     ) async throws -> ByteBuffer {
         let bytes =
             envelope.blocks.reduce(0) { $0 + $1.size + 32 } + 64 * (envelope.haves.count + envelope.dontHaves.count)
-        let encoder = Mutex(MessageEncoder(version: version, entries: entries, isFull: isFull, capacity: bytes))
+        let encoder = NIOLockedValueBox(
+            MessageEncoder(version: version, entries: entries, isFull: isFull, capacity: bytes))
         if !envelope.blocks.isEmpty {
             // A want that was cancelled in the meantime is left out.
-            let items = peer.state.withLock { state in envelope.blocks.filter { state.ledger.isOpen($0) } }
-            let vanished = Mutex<[Ledger.Envelope.Item]>([])
+            let items = peer.state.withLockedValue { state in envelope.blocks.filter { state.ledger.isOpen($0) } }
+            let vanished = NIOLockedValueBox<[Ledger.Envelope.Item]>([])
             do {
                 try await store.read(items.map(\.cid.multihash)) { index, bytes in
-                    guard let bytes else { return vanished.withLock { $0.append(items[index]) } }
-                    encoder.withLock { $0.append(block: bytes, cid: items[index].cid) }
+                    guard let bytes else { return vanished.withLockedValue { $0.append(items[index]) } }
+                    encoder.withLockedValue { $0.append(block: bytes, cid: items[index].cid) }
                 }
             } catch {
-                peer.state.withLock { $0.ledger.lost(envelope) }
+                peer.state.withLockedValue { $0.ledger.lost(envelope) }
                 throw error
             }
-            for item in vanished.withLock({ $0 }) where peer.state.withLock({ $0.ledger.vanished(item) }) {
-                subscriptions.withLock { $0.add([item.cid], of: peer.id) }
+            for item in vanished.withLockedValue({ $0 }) where peer.state.withLockedValue({ $0.ledger.vanished(item) })
+            {
+                subscriptions.withLockedValue { $0.add([item.cid], of: peer.id) }
             }
         }
-        let pendingBytes = peer.state.withLock { $0.ledger.queuedBytes }
-        return encoder.withLock { encoder in
+        let pendingBytes = peer.state.withLockedValue { $0.ledger.queuedBytes }
+        return encoder.withLockedValue { encoder in
             for item in envelope.haves { encoder.append(presenceOf: item.cid, has: true) }
             for item in envelope.dontHaves { encoder.append(presenceOf: item.cid, has: false) }
             return encoder.finish(pendingBytes: pendingBytes)
@@ -111,9 +114,9 @@ extension Exchange {
         _ frame: ByteBuffer, _ envelope: Ledger.Envelope, to peer: ExchangePeer, on outlet: any ExchangeOutlet
     ) {
         let count = frame.readableBytes
-        peer.state.withLock { $0.outstandingBytes += count }
+        peer.state.withLockedValue { $0.outstandingBytes += count }
         outlet.write(frame) { [self] error in
-            let isLost = peer.state.withLock { state in
+            let isLost = peer.state.withLockedValue { state in
                 state.outstandingBytes -= count
                 guard error != nil else {
                     state.ledger.sent(envelope)
@@ -124,9 +127,9 @@ extension Exchange {
                 state.outlet = nil
                 return true
             }
-            if isLost { perform(client.withLock { $0.outletLost(peer.id) }) }
+            if isLost { perform(client.withLockedValue { $0.outletLost(peer.id) }) }
             if error == nil {
-                counters.withLock {
+                counters.withLockedValue {
                     $0.messagesSent += 1
                     $0.blocksSent += envelope.blocks.count
                     $0.bytesSent += envelope.blocks.reduce(0) { $0 + $1.size }

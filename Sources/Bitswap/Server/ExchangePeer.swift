@@ -1,5 +1,5 @@
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// One connected peer: its ledger, the way to it, and how much is under way on it.
 final class ExchangePeer: Sendable {
@@ -15,15 +15,15 @@ final class ExchangePeer: Sendable {
     let id: PeerID
     /// Raised when there may be something to look up or to send.
     let signal = Signal()
-    let state: Mutex<State>
+    let state: NIOLockedValueBox<State>
 
     init(_ id: PeerID, limits: BitswapLimits) {
         self.id = id
-        state = Mutex(State(ledger: Ledger(limits: limits)))
+        state = NIOLockedValueBox(State(ledger: Ledger(limits: limits)))
     }
 
     func end() {
-        let outlet = state.withLock { state in
+        let outlet = state.withLockedValue { state in
             state.hasEnded = true
             return state.outlet.take()
         }

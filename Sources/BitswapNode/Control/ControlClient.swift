@@ -2,7 +2,7 @@ package import Multiformats
 import NIOCore
 import NIOPosix
 package import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Asks the node that serves from a repository. Any number of requests may be under way at once.
 ///
@@ -12,7 +12,7 @@ package final class ControlClient: Sendable {
     private let repository: Repository
     private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     private let limits: ControlLimits
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     private struct State {
         var lastID: UInt64 = 0
@@ -113,7 +113,7 @@ package final class ControlClient: Sendable {
     }
 
     private func ask(_ request: ControlRequest) async throws -> ControlAnswer {
-        let id = try state.withLock { state in
+        let id = try state.withLockedValue { state in
             if let end = state.end { throw end }
             state.lastID += 1
             state.requests[state.lastID] = .sent
@@ -126,10 +126,10 @@ package final class ControlClient: Sendable {
             } catch is EncodingError {
                 settle(id, .failure(unexpectedAnswer))
             } catch {
-                settle(id, .failure(state.withLock(\.end) ?? error))
+                settle(id, .failure(state.withLockedValue(\.end) ?? error))
             }
             return try await withCheckedThrowingContinuation { continuation in
-                let answered: Result<ControlAnswer, any Error>? = state.withLock { state in
+                let answered: Result<ControlAnswer, any Error>? = state.withLockedValue { state in
                     if case .answered(let result) = state.requests[id] {
                         state.requests[id] = nil
                         return result
@@ -148,7 +148,7 @@ package final class ControlClient: Sendable {
 
     /// Ends a request; only the first end counts.
     private func settle(_ id: UInt64, _ result: Result<ControlAnswer, any Error>) {
-        let continuation: CheckedContinuation<ControlAnswer, any Error>? = state.withLock { state in
+        let continuation: CheckedContinuation<ControlAnswer, any Error>? = state.withLockedValue { state in
             switch state.requests[id] {
             case .sent:
                 state.requests[id] = .answered(result)
@@ -190,7 +190,7 @@ package final class ControlClient: Sendable {
         } catch {
             // The connection broke: the same as if it had ended.
         }
-        let open = state.withLock { state in
+        let open = state.withLockedValue { state in
             state.end = end
             return Array(state.requests.keys)
         }

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 #if canImport(Glibc)
     import Glibc
@@ -16,7 +16,7 @@ package final class ControlListener: Sendable {
     /// Where the socket is.
     package let path: String
     private let lock: Int32
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     private struct State {
         /// Nil once it was handed over.
@@ -30,7 +30,7 @@ package final class ControlListener: Sendable {
         lock = try Self.takeLock(repository)
         do {
             unlink(path)
-            state = Mutex(State(socket: try ControlSocket.listening(at: path)))
+            state = NIOLockedValueBox(State(socket: try ControlSocket.listening(at: path)))
         } catch {
             systemClose(lock)
             throw error
@@ -41,7 +41,7 @@ package final class ControlListener: Sendable {
 
     /// The bound and listening socket, which is the caller's from now on. Nil when it was taken before.
     func takeSocket() -> Int32? {
-        state.withLock { state in
+        state.withLockedValue { state in
             defer { state.socket = nil }
             return state.socket
         }
@@ -49,7 +49,7 @@ package final class ControlListener: Sendable {
 
     /// Removes the socket's file, then lets another process serve. Calling it again does nothing.
     package func close() {
-        let (isFirst, socket) = state.withLock { state in
+        let (isFirst, socket) = state.withLockedValue { state in
             defer { state = State(socket: nil, isClosed: true) }
             return (!state.isClosed, state.socket)
         }

@@ -2,7 +2,7 @@ package import Logging
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Answers questions on the control socket of a repository, for as long as it runs.
 ///
@@ -16,7 +16,7 @@ package final class ControlServer: Service {
     private let limits: ControlLimits
     private let logger: Logger
     private let responder: Responder
-    private let connections = Mutex(0)
+    private let connections = NIOLockedValueBox(0)
 
     package init(
         listener: ControlListener, limits: ControlLimits = ControlLimits(), logger: Logger,
@@ -55,11 +55,11 @@ package final class ControlServer: Service {
     }
 
     private func serve(_ connection: ControlChannel) async {
-        let isWithinLimit = connections.withLock { count in
+        let isWithinLimit = connections.withLockedValue { count in
             count += 1
             return count <= limits.connections
         }
-        defer { connections.withLock { $0 -= 1 } }
+        defer { connections.withLockedValue { $0 -= 1 } }
         do {
             try await connection.executeThenClose { inbound, outbound in
                 guard isWithinLimit else {

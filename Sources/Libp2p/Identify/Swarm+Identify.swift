@@ -2,7 +2,7 @@ import Logging
 import Multiformats
 import NIOCore
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What a swarm tells about itself now. Each change has a higher version.
 struct OwnIdentity {
@@ -70,14 +70,14 @@ extension Swarm {
 
     /// Addresses or protocols have changed: tells every peer that takes pushes.
     func pushIdentify() {
-        state.withLock { $0.ownIdentity.version += 1 }
+        state.withLockedValue { $0.ownIdentity.version += 1 }
         for connection in connections() {
             connection.eventLoop.execute { [self] in push(to: connection) }
         }
     }
 
     private func push(to connection: Connection) {
-        let version = state.withLock { $0.ownIdentity.version }
+        let version = state.withLockedValue { $0.ownIdentity.version }
         guard connection.identifyInfo?.protocols.contains(.identifyPush) == true,
             connection.toldVersion.map({ $0 < version }) ?? false
         else { return }
@@ -89,7 +89,7 @@ extension Swarm {
 
     /// What this node says to a peer, ready to be sent.
     private func identifyMessage(for connection: Connection) -> ByteBuffer {
-        let (version, addresses, protocols) = state.withLock {
+        let (version, addresses, protocols) = state.withLockedValue {
             ($0.ownIdentity.version, Array($0.listeners.flatMap(\.addresses).prefix(Self.mostAnnounced)), $0.protocols)
         }
         connection.told(version)
@@ -111,11 +111,13 @@ extension Swarm {
     }
 
     private func signedRecord(_ version: UInt64, _ addresses: [[UInt8]]) -> [UInt8]? {
-        let (cached, firstNumber) = state.withLock { ($0.ownIdentity.signedRecord, $0.ownIdentity.firstRecordNumber) }
+        let (cached, firstNumber) = state.withLockedValue {
+            ($0.ownIdentity.signedRecord, $0.ownIdentity.firstRecordNumber)
+        }
         if let cached, cached.version == version { return cached.bytes }
         let record = PeerRecord(peer: peerID, number: firstNumber &+ version, addresses: addresses)
         guard let bytes = try? record.signed(with: identity) else { return nil }
-        state.withLock { $0.ownIdentity.signedRecord = (version, bytes) }
+        state.withLockedValue { $0.ownIdentity.signedRecord = (version, bytes) }
         return bytes
     }
 }

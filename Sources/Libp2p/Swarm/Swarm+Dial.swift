@@ -1,7 +1,7 @@
 public import Multiformats
 import NIOCore
 public import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 extension Swarm {
     /// Connects to an address: `/ip4`, `/ip6`, `/dns`, `/dns4` or `/dns6` with `/tcp`.
@@ -16,7 +16,7 @@ extension Swarm {
         if let peer = endpoint.peer {
             return try await connect(to: peer, addresses: [address])
         }
-        return try await dial(.anybody(state.withLock { $0.nextID() }), nil, [address])
+        return try await dial(.anybody(state.withLockedValue { $0.nextID() }), nil, [address])
     }
 
     /// Connects to a peer at any of its addresses, tried one after the other with a small delay until one works.
@@ -37,7 +37,7 @@ extension Swarm {
         _ key: SwarmState.DialKey, _ peer: PeerID?, _ addresses: [Multiaddr]
     ) async throws -> Connection {
         try Task.checkCancellation()
-        let waiter = state.withLock { $0.nextID() }
+        let waiter = state.withLockedValue { $0.nextID() }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 join(key, peer, addresses, waiter, continuation)
@@ -60,7 +60,7 @@ extension Swarm {
         _ continuation: CheckedContinuation<Connection, any Error>
     ) {
         // Addresses are compared without their peer, which is the same for all of one dial.
-        let joined = state.withLock { state -> Joined in
+        let joined = state.withLockedValue { state -> Joined in
             guard !state.isShutDown else { return .done(.failure(Libp2pError(refused: .shuttingDown))) }
             if let peer, let existing = state.connections[peer]?.first { return .done(.success(existing)) }
             if let dial = state.dials[key]?.dial {
@@ -90,7 +90,7 @@ extension Swarm {
 
     /// A caller no longer waits; the last one takes the dial along.
     private func leave(_ key: SwarmState.DialKey, _ waiter: UInt64) {
-        let (continuation, dial) = state.withLock { state in
+        let (continuation, dial) = state.withLockedValue { state in
             let continuation = state.dials[key]?.waiters.removeValue(forKey: waiter)
             guard continuation != nil, state.dials[key]?.waiters.isEmpty == true else {
                 return (continuation, nil as Dial?)
@@ -106,7 +106,7 @@ extension Swarm {
     /// - Parameter ended: the dial that says so; one that was given up has no say over its successor. `nil` ends
     ///   whichever there is.
     func end(_ key: SwarmState.DialKey, _ ended: Dial?, _ result: Result<Connection, Libp2pError>) {
-        let entry = state.withLock { state -> SwarmState.DialEntry? in
+        let entry = state.withLockedValue { state -> SwarmState.DialEntry? in
             guard let entry = state.dials[key], ended == nil || entry.dial === ended else { return nil }
             return state.dials.removeValue(forKey: key)
         }

@@ -3,7 +3,7 @@ public import Multiformats
 import NIOCore
 import NIOPosix
 import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 #if canImport(Darwin)
     import Darwin
@@ -36,7 +36,7 @@ extension Swarm {
             throw Libp2pError(listening: error, on: address)
         }
         let addresses = channel.localAddress.map(Self.announced) ?? []
-        let isShutDown = state.withLock { state in
+        let isShutDown = state.withLockedValue { state in
             if !state.isShutDown {
                 state.listeners.append(SwarmState.Listener(channel: channel, addresses: addresses))
             }
@@ -47,7 +47,7 @@ extension Swarm {
             throw Libp2pError(refused: .shuttingDown)
         }
         channel.closeFuture.whenComplete { [self] _ in
-            state.withLock { $0.listeners.removeAll { $0.channel === channel } }
+            state.withLockedValue { $0.listeners.removeAll { $0.channel === channel } }
         }
         logger.debug("Listening", metadata: ["addresses": "\(addresses)"])
         pushIdentify()
@@ -60,7 +60,7 @@ extension Swarm {
     }
 
     var bareListenAddresses: [Multiaddr] {
-        state.withLock { $0.listeners.flatMap(\.addresses) }
+        state.withLockedValue { $0.listeners.flatMap(\.addresses) }
     }
 
     private func withOwnPeer(_ address: Multiaddr) -> Multiaddr {
@@ -100,7 +100,7 @@ extension Swarm {
         _ channel: any Channel,
         _ body: (inout ConnectionLedger) throws(ConnectionLedger.Refusal) -> ConnectionLedger.Ticket
     ) throws(ConnectionLedger.Refusal) -> ConnectionLedger.Ticket {
-        let result = state.withLock { state in
+        let result = state.withLockedValue { state in
             Result { () throws(ConnectionLedger.Refusal) in
                 guard !state.isShutDown else { throw .shuttingDown }
                 return try body(&state.ledger)
@@ -108,7 +108,7 @@ extension Swarm {
         }
         switch result {
         case .success(let ticket):
-            let counts = state.withLock { ($0.ledger.inbound, $0.ledger.total) }
+            let counts = state.withLockedValue { ($0.ledger.inbound, $0.ledger.total) }
             metrics.connections(inbound: counts.0, outbound: counts.1 - counts.0)
             return ticket
         case .failure(let refusal):
@@ -128,7 +128,7 @@ extension Swarm {
             swarm: self, direction: direction, remoteAddress: remoteAddress,
             expectedPeer: peer, ticket: ticket, ready: ready)
         let id = ObjectIdentifier(handler)
-        state.withLock { $0.sockets[id] = channel }
+        state.withLockedValue { $0.sockets[id] = channel }
         do {
             try channel.pipeline.syncOperations.addHandler(handler)
         } catch {

@@ -2,7 +2,7 @@ public import Logging
 import Multiformats
 public import NIOCore
 public import PeerIdentity
-import Synchronization
+import NIOConcurrencyHelpers
 
 #if canImport(Darwin)
     import Darwin
@@ -32,7 +32,7 @@ public final class Swarm: Sendable {
     let eventLoopGroup: any EventLoopGroup
     let logger: Logger
     let metrics = SwarmMetrics()
-    let state: Mutex<SwarmState>
+    let state: NIOLockedValueBox<SwarmState>
 
     /// - Parameter eventLoopGroup: where connections live, spread over its loops. The caller shuts it down, after the
     ///   swarm.
@@ -44,7 +44,7 @@ public final class Swarm: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         peerID = identity.peerID
-        state = Mutex(SwarmState(limits: configuration.limits, firstRecordNumber: Self.wallClock()))
+        state = NIOLockedValueBox(SwarmState(limits: configuration.limits, firstRecordNumber: Self.wallClock()))
         registerIdentify()
         registerPing()
     }
@@ -61,7 +61,7 @@ public final class Swarm: Sendable {
     ///
     /// - Parameter makeHandler: called on the event loop of the connection for each stream.
     public func handle(_ protocols: [ProtocolID], _ makeHandler: @escaping HandlerFactory) {
-        state.withLock { state in
+        state.withLockedValue { state in
             for id in protocols where state.handlers.updateValue(makeHandler, forKey: id) == nil {
                 state.protocols.append(id)
             }
@@ -71,7 +71,7 @@ public final class Swarm: Sendable {
 
     /// Accepts no more streams for these protocols. Open ones go on. Peers are told.
     public func stopHandling(_ protocols: [ProtocolID]) {
-        state.withLock { state in
+        state.withLockedValue { state in
             for id in protocols { state.handlers[id] = nil }
             state.protocols.removeAll { state.handlers[$0] == nil }
         }
@@ -82,19 +82,19 @@ public final class Swarm: Sendable {
     ///
     /// Register before ``listen(on:)`` and ``connect(to:)`` to see every connection from its beginning.
     public func observe(_ observer: @escaping @Sendable (SwarmEvent) -> Void) {
-        state.withLock { $0.observers.append(observer) }
+        state.withLockedValue { $0.observers.append(observer) }
     }
 
     /// The protocols that peers can open streams for, in the order they were registered.
     public var protocols: [ProtocolID] {
-        state.withLock { $0.protocols }
+        state.withLockedValue { $0.protocols }
     }
 
     // MARK: Connections
 
     /// The connections with a peer, or with everybody: the oldest first, without those that are being closed.
     public func connections(to peer: PeerID? = nil) -> [Connection] {
-        state.withLock { state in
+        state.withLockedValue { state in
             if let peer { return state.connections[peer] ?? [] }
             return state.connections.values.joined().sorted { $0.id < $1.id }
         }
@@ -112,7 +112,7 @@ public final class Swarm: Sendable {
     /// same end. Goes on when the calling task is cancelled.
     public func shutdown() async {
         let promise = eventLoopGroup.next().makePromise(of: Void.self)
-        switch state.withLock({ $0.shutDown(promise.futureResult) }) {
+        switch state.withLockedValue({ $0.shutDown(promise.futureResult) }) {
         case .waitFor(let end):
             promise.succeed()
             try? await end.get()
@@ -131,7 +131,7 @@ public final class Swarm: Sendable {
                 try? await closed.get()
             }
             // They may hold whoever holds the swarm.
-            state.withLock { state in
+            state.withLockedValue { state in
                 state.handlers = [:]
                 state.observers = []
             }
@@ -146,7 +146,7 @@ public final class Swarm: Sendable {
         _ ticket: inout ConnectionLedger.Ticket, _ peer: PeerID, _ publicKey: PublicKey, remoteAddress: Multiaddr,
         localAddress: Multiaddr?, direction: Connection.Direction, channel: any Channel
     ) throws(ConnectionLedger.Refusal) -> Connection {
-        let result = state.withLock { state -> Result<UInt64, ConnectionLedger.Refusal> in
+        let result = state.withLockedValue { state -> Result<UInt64, ConnectionLedger.Refusal> in
             Result { () throws(ConnectionLedger.Refusal) in try state.establish(&ticket, peer) }
         }
         if case .failure(let refusal) = result { metrics.connectionRefused(refusal) }
@@ -157,7 +157,7 @@ public final class Swarm: Sendable {
     }
 
     func connectionBegan(_ connection: Connection) {
-        state.withLock { $0.add(connection) }
+        state.withLockedValue { $0.add(connection) }
         logger.debug("Connected", metadata: ["peer": "\(connection.peer)", "address": "\(connection.remoteAddress)"])
         emit(.connected(connection))
     }
@@ -173,7 +173,7 @@ public final class Swarm: Sendable {
 
     /// The connection is no longer offered for new streams.
     func retire(_ connection: Connection) {
-        state.withLock { $0.remove(connection) }
+        state.withLockedValue { $0.remove(connection) }
     }
 
     func handshakeFailed(_ direction: Connection.Direction, _ address: Multiaddr, _ error: Libp2pError) {
@@ -182,7 +182,7 @@ public final class Swarm: Sendable {
     }
 
     func socketEnded(_ id: ObjectIdentifier, _ ticket: ConnectionLedger.Ticket) {
-        let counts = state.withLock { state in
+        let counts = state.withLockedValue { state in
             state.sockets[id] = nil
             state.ledger.release(ticket)
             return (state.ledger.inbound, state.ledger.total)
@@ -192,11 +192,11 @@ public final class Swarm: Sendable {
 
     /// Who shall take an inbound stream.
     func handlerFactory(for protocolID: ProtocolID) -> HandlerFactory? {
-        state.withLock { $0.handlers[protocolID] }
+        state.withLockedValue { $0.handlers[protocolID] }
     }
 
     func emit(_ event: SwarmEvent) {
-        let observers = state.withLock { $0.observers }
+        let observers = state.withLockedValue { $0.observers }
         for observer in observers { observer(event) }
     }
 }
