@@ -291,6 +291,16 @@ import Testing
         #expect(handler.events == [.opened, .closed(.streamResetLocally)])
     }
 
+    @Test func payloadOfAMissingStreamReachesNobody() throws {
+        let side = try YamuxSide(.server)
+        side.acceptEcho()
+        try side.feedData(1, proposal(echo) + [1], .syn)
+        try side.feedData(1, [])
+        try side.feedData(99, [6, 6, 6])
+        try side.feedData(1, [2])
+        #expect(side.accepted[0].events == [.opened, .bytes([1, 2])])
+    }
+
     // MARK: The connection
 
     @Test func theEndOfTheConnectionReachesEveryStreamOnce() throws {

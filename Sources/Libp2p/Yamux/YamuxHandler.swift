@@ -30,12 +30,6 @@ final class YamuxHandler: ChannelInboundHandler {
         case closed
     }
 
-    struct WaitingOpen {
-        var protocols: [ProtocolID]
-        var handler: (ProtocolID) -> any StreamHandler
-        var promise: EventLoopPromise<Void>
-    }
-
     let peer: PeerID
     let configuration: YamuxConfiguration
     /// The protocols that a peer is told when it asks for the list.
@@ -65,6 +59,8 @@ final class YamuxHandler: ChannelInboundHandler {
     var isPumping = false
     var isPumpScheduled = false
     var isReading = false
+    /// Whom the payload that is arriving belongs to; nil to drop it.
+    private var payloadOwner: YamuxStream?
 
     // Time; see YamuxHandler+Time.swift.
     var lastReceived = NIODeadline.uptimeNanoseconds(0)
@@ -94,75 +90,7 @@ final class YamuxHandler: ChannelInboundHandler {
     /// Streams that are open or opening.
     var streamCount: Int { streams.count }
 
-    // MARK: - Opening and closing
-
-    /// Opens a stream for the first of `protocols` that the peer speaks.
-    ///
-    /// With one protocol the peer's consent is not waited for: the handler is opened at once and may write in the same
-    /// flight. The future succeeds when the handler was opened; if it fails no handler was made.
-    func openStream(
-        _ protocols: [ProtocolID], handler: @escaping (ProtocolID) -> any StreamHandler
-    ) -> EventLoopFuture<Void> {
-        eventLoop.assertInEventLoop()
-        let promise = eventLoop.makePromise(of: Void.self)
-        let longest = MultistreamSelect.Limits().messageLength - 1
-        if protocols.isEmpty || protocols.contains(where: { $0.name.utf8.count > longest }) {
-            promise.fail(
-                Libp2pError(.protocolNotSupported, "A stream needs protocols to propose, of at most \(longest) bytes."))
-        } else if let refusal = open(WaitingOpen(protocols: protocols, handler: handler, promise: promise)) {
-            promise.fail(refusal)
-        }
-        return promise.futureResult
-    }
-
-    private func open(_ wish: WaitingOpen) -> Libp2pError? {
-        guard phase == .active else {
-            return phase == .idle
-                ? Libp2pError(.connectionClosed, "The connection is not up yet.")
-                : Libp2pError(.connectionClosed, "The connection is closed; no stream can be opened.")
-        }
-        switch waitingOpens.isEmpty ? machine.open(now: eventLoop.now) : .wait {
-        case .opened(let header):
-            start(wish, header: header)
-            return nil
-        case .wait:
-            guard waitingOpens.count < configuration.limits.waitingOutboundStreams else {
-                hit(.waitingOutboundStreams)
-                return Libp2pError(
-                    .limitReached,
-                    "Too many streams wait for the peer's acknowledgement (\(waitingOpens.count)); try later.")
-            }
-            waitingOpens.append(wish)
-            return nil
-        case .refused(let failure):
-            return libp2pError(for: failure)
-        }
-    }
-
-    private func start(_ wish: WaitingOpen, header: YamuxHeader) {
-        sendControl(header)
-        let hosted = YamuxStream(
-            id: header.streamID, direction: .outbound, muxer: self,
-            negotiation: MultistreamSelect(proposing: wish.protocols),
-            deadline: eventLoop.now + configuration.outboundNegotiationTimeout)
-        streams[header.streamID] = hosted
-        negotiationBegan()
-        hosted.propose(wish)
-    }
-
-    /// Opens what waited for acknowledgements.
-    func openWaiting() {
-        while phase == .active, !waitingOpens.isEmpty {
-            switch machine.open(now: eventLoop.now) {
-            case .opened(let header):
-                start(waitingOpens.removeFirst(), header: header)
-            case .wait:
-                return
-            case .refused(let failure):
-                waitingOpens.removeFirst().promise.fail(libp2pError(for: failure))
-            }
-        }
-    }
+    // MARK: - Closing
 
     /// Ends the connection from this side: every stream is closed with an error, the peer is told, the channel closes.
     func close() {
@@ -212,6 +140,7 @@ final class YamuxHandler: ChannelInboundHandler {
         let reason = error ?? Libp2pError(.connectionClosed, "The connection was closed from this side.")
         let hosted = streams.values.sorted { $0.id < $1.id }
         streams.removeAll()
+        payloadOwner = nil
         ready.removeAll()
         let waiting = waitingOpens
         waitingOpens.removeAll()
@@ -287,12 +216,19 @@ final class YamuxHandler: ChannelInboundHandler {
         while phase == .active, let part = decoder.next(from: &bytes) {
             switch part {
             case .header(let header):
-                perform(machine.receive(header, now: now))
-            case .payload(let payload, let isLast):
-                if let streamID = machine.payloadTarget(), let hosted = streams[streamID] {
-                    hosted.receive(payload)
+                let action = machine.receive(header, now: now)
+                perform(action)
+                if header.kind == .data {
+                    if case .stream(let streamID, _) = action {
+                        payloadOwner = streams[streamID]
+                    } else {
+                        payloadOwner = nil
+                    }
                 }
+            case .payload(let payload, let isLast):
+                payloadOwner?.receive(payload)
                 if isLast {
+                    payloadOwner = nil
                     perform(machine.payloadEnded())
                 }
             case .failure(let failure):
@@ -347,6 +283,7 @@ final class YamuxHandler: ChannelInboundHandler {
     }
 
     private func perform(_ changes: YamuxStateMachine.Changes, streamID: UInt32) {
+        guard !changes.isEmpty else { return }
         if changes.contains(.opened) {
             streams[streamID] = YamuxStream(
                 id: streamID, direction: .inbound, muxer: self, negotiation: MultistreamSelect(respondingWith: .init()),
@@ -376,7 +313,9 @@ final class YamuxHandler: ChannelInboundHandler {
 
     func consumed(_ streamID: UInt32, byteCount: Int) {
         guard phase == .active else { return }
-        if let update = machine.consume(streamID, byteCount: byteCount, now: eventLoop.now) {
+        // Asking for the time is a system call on some machines; within a read it was just asked.
+        let now = isReading ? lastReceived : eventLoop.now
+        if let update = machine.consume(streamID, byteCount: byteCount, now: now) {
             sendControl(update)
         }
     }
@@ -406,14 +345,6 @@ final class YamuxHandler: ChannelInboundHandler {
         uniqueKeysWithValues: YamuxLimit.allCases.map {
             ($0, Counter(label: "libp2p_yamux_limit_hits", dimensions: [("limit", $0.rawValue)]))
         })
-
-    private func libp2pError(for failure: YamuxFailure) -> Libp2pError {
-        if let limit = failure.limit {
-            hit(limit)
-            return Libp2pError(.limitReached, "No stream can be opened: \(failure).")
-        }
-        return Libp2pError(.goAway, "No stream can be opened: \(failure).")
-    }
 }
 
 @available(*, unavailable)

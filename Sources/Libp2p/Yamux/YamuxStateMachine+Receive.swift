@@ -3,8 +3,9 @@ import NIOCore
 // What a frame of the peer means.
 
 extension YamuxStateMachine {
-    /// Takes in the header of a frame. After a data header with a value above zero, payload follows:
-    /// ``payloadTarget()`` says whose it is, and ``payloadEnded()`` is due after its last byte.
+    /// Takes in the header of a frame. After a data header with a value above zero, payload follows: if the answer was
+    /// ``Action/stream(_:_:)`` without a reset it belongs to that stream for as long as the stream is there, otherwise it
+    /// is dropped. ``payloadEnded()`` is due after its last byte.
     mutating func receive(_ header: YamuxHeader, now: NIODeadline) -> Action {
         switch header.kind {
         case .ping:
@@ -40,7 +41,8 @@ extension YamuxStateMachine {
             if let refusal = refuseOpening(header, now: now) { return refusal }
             changes.insert(.opened)
         }
-        guard var state = streams[streamID] else { return receiveForMissing(header, now: now) }
+        guard let index = streams.index(forKey: streamID) else { return receiveForMissing(header, now: now) }
+        var state = streams.values[index]
 
         if header.flags.contains(.rst) {
             forget(streamID)
@@ -62,15 +64,15 @@ extension YamuxStateMachine {
         if header.kind == .windowUpdate {
             if let failure = open(window: &state, of: header, now: now) { return .fail(failure) }
             if length > 0 { changes.insert(.windowOpened) }
-            streams[streamID] = state
+            streams.values[index] = state
         } else if length > 0 {
             if let action = take(length, of: header, state: &state) { return action }
-            streams[streamID] = state
+            streams.values[index] = state
             // FIN counts once the payload is delivered.
             expectPayload(of: streamID, byteCount: length, fin: header.flags.contains(.fin))
             return .stream(streamID, changes)
         } else {
-            streams[streamID] = state
+            streams.values[index] = state
             if header.flags.isDisjoint(with: [.syn, .ack, .fin]), let failure = glitch(now: now) {
                 return .fail(failure)
             }

@@ -177,11 +177,12 @@ struct YamuxStateMachine {
     /// Says that received bytes were dealt with. Returns the window update to send, if one is due: when half the window
     /// can be given back. A window that was used up within four round trips doubles.
     mutating func consume(_ streamID: UInt32, byteCount: Int, now: NIODeadline) -> YamuxHeader? {
-        guard var state = streams[streamID] else { return nil }
+        guard let index = streams.index(forKey: streamID) else { return nil }
+        var state = streams.values[index]
         let byteCount = min(max(0, byteCount), state.unconsumed)
         state.unconsumed -= byteCount
         unconsumedBytes -= byteCount
-        defer { streams[streamID] = state }
+        defer { streams.values[index] = state }
         guard !state.finReceived else { return nil }
         var delta = state.receiveWindow - state.receiveCredit - state.unconsumed
         guard delta > 0, delta >= state.receiveWindow / 2 else { return nil }
@@ -242,12 +243,6 @@ struct YamuxStateMachine {
     }
 
     // MARK: - Payload
-
-    /// The stream that the next `byteCount` bytes of payload belong to, or nil to drop them.
-    func payloadTarget() -> UInt32? {
-        guard let streamID = payload.streamID, streams[streamID] != nil else { return nil }
-        return streamID
-    }
 
     /// The payload of the last data frame is delivered to its end.
     mutating func payloadEnded() -> Action {
