@@ -13,7 +13,7 @@ struct IdentifyTests {
         try await withNodes({ $0.agentVersion = "server/1" }, { $0.agentVersion = "client/2" }) { server, client in
             let address = try await server.listen()
             let connection = try await client.swarm.connect(to: address)
-            let aboutServer = await client.identified()
+            let aboutServer = try await client.identified()
             #expect(aboutServer.agentVersion == "server/1")
             #expect(aboutServer.protocolVersion == "ipfs/0.1.0")
             #expect(aboutServer.publicKey == server.swarm.identity.publicKey)
@@ -22,7 +22,7 @@ struct IdentifyTests {
             #expect(aboutServer.observedAddress == connection.localAddress)
             #expect(aboutServer.protocols == [.identify, .identifyPush, .ping, .echo])
             #expect(connection.identifyInfo == aboutServer)
-            let aboutClient = await server.identified()
+            let aboutClient = try await server.identified()
             #expect(aboutClient.agentVersion == "client/2")
             #expect(aboutClient.listenAddresses.isEmpty)
             #expect(aboutClient.observedAddress == connection.remoteAddress)
@@ -33,14 +33,14 @@ struct IdentifyTests {
     func push() async throws {
         try await withNodes { server, client in
             _ = try await client.swarm.connect(to: try await server.listen())
-            _ = await client.identified()
-            _ = await server.identified()
+            _ = try await client.identified()
+            _ = try await server.identified()
             server.swarm.handle(["/test/new"]) { _, _ in EchoHandler() }
-            _ = await client.identified { $0.protocols.contains("/test/new") }
+            _ = try await client.identified { $0.protocols.contains("/test/new") }
             server.swarm.stopHandling([.echo])
-            _ = await client.identified { !$0.protocols.contains(.echo) }
+            _ = try await client.identified { !$0.protocols.contains(.echo) }
             let address = try await client.listen()
-            let about = await server.identified { !$0.listenAddresses.isEmpty }
+            let about = try await server.identified { !$0.listenAddresses.isEmpty }
             #expect(about.listenAddresses == [try #require(address.removingPeer())])
         }
     }
@@ -50,7 +50,7 @@ struct IdentifyTests {
         try await withNodes { server, client in
             let connection = try await client.swarm.connect(to: try await server.listen())
             server.swarm.handle(["/test/early"]) { _, _ in EchoHandler() }
-            _ = await client.identified { $0.protocols.contains("/test/early") }
+            _ = try await client.identified { $0.protocols.contains("/test/early") }
             #expect(connection.identifyInfo?.protocols.contains("/test/early") == true)
         }
     }
@@ -59,7 +59,7 @@ struct IdentifyTests {
     func badPushes() async throws {
         try await withNodes { server, client in
             let connection = try await client.swarm.connect(to: try await server.listen())
-            let before = await server.identified()
+            let before = try await server.identified()
             var wrongKey = IdentifyMessage()
             wrongKey.publicKey = try KeyPair.generate().publicKey.protobufBytes
             wrongKey.agentVersion = Array("liar".utf8)
@@ -82,7 +82,7 @@ struct IdentifyTests {
     func pushLimit() async throws {
         try await withNodes({ $0.limits.identifyPushesPerMinute = 2 }) { server, client in
             let connection = try await client.swarm.connect(to: try await server.listen())
-            _ = await server.identified()
+            _ = try await server.identified()
             for number in 1...3 {
                 var message = IdentifyMessage()
                 message.agentVersion = Array("agent \(number)".utf8)
@@ -102,7 +102,7 @@ struct IdentifyTests {
             server.swarm.stopHandling([.identify])
             server.swarm.handle([.identify]) { _, _ in ScriptHandler(Recorder()) }
             let connection = try await client.swarm.connect(to: try await server.listen())
-            _ = await server.identified()
+            _ = try await server.identified()
             #expect(try await client.swarm.ping(server.peerID) > .zero)
             #expect(connection.identifyInfo == nil)
         }

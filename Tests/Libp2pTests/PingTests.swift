@@ -10,7 +10,7 @@ struct PingTests {
     func bothWays() async throws {
         try await withNodes { server, client in
             _ = try await client.swarm.connect(to: try await server.listen())
-            _ = await server.connected()
+            _ = try await server.connected()
             #expect(try await client.swarm.ping(server.peerID) > .zero)
             #expect(try await server.swarm.ping(client.peerID) > .zero)
             try await withThrowingTaskGroup(of: Duration.self) { group in
@@ -78,7 +78,7 @@ struct PingTests {
                 try await connection.openStream([.ping]) { _ in
                     ScriptHandler(events) { $0.writeAndFlush(payload) }
                 }.get()
-                await events.first { if case .bytes = $0 { true } else { false } }
+                try await events.first { if case .bytes = $0 { true } else { false } }
                 held.append(events)
             }
             let third = try await run([.ping], on: connection) { $0.writeAndFlush(payload) }

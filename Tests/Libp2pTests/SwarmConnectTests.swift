@@ -16,7 +16,7 @@ struct SwarmConnectTests {
             #expect(out.peer == server.peerID)
             #expect(out.direction == .outbound)
             #expect(out.remoteAddress == address.removingPeer())
-            let connected = await server.connected()
+            let connected = try await server.connected()
             let inbound = try #require(connected)
             #expect(inbound.peer == client.peerID)
             #expect(inbound.publicKey == client.swarm.identity.publicKey)
@@ -69,7 +69,7 @@ struct SwarmConnectTests {
             }
             guard case .closed(let error?) = events.last else { throw Libp2pError(.internal, "no error") }
             #expect(error.code == .streamResetLocally)
-            let last = await atServer.first(where: \.isClosed)
+            let last = try await atServer.first(where: \.isClosed)
             guard case .closed(let remote?) = last else { throw Libp2pError(.internal, "no error") }
             #expect(remote.code == .streamReset)
             #expect(try await client.swarm.ping(server.peerID) > .zero)
@@ -168,7 +168,7 @@ struct SwarmConnectTests {
             let error = await libp2pError { _ = try await node.swarm.connect(to: address) }
             #expect(error?.code == .timeout)
             #expect(error?.message.contains("\(address)") == true)
-            await listener.closed.first { $0 }
+            try await listener.closed.first { $0 }
         }
         await listener.close()
     }
@@ -181,7 +181,7 @@ struct SwarmConnectTests {
             let error = await libp2pError { _ = try await node.swarm.connect(to: address) }
             #expect(error?.code == .timeout)
             #expect(error?.message.contains("\(address)") == true)
-            await listener.closed.first { $0 }
+            try await listener.closed.first { $0 }
         }
         await listener.close()
     }
@@ -213,7 +213,7 @@ struct SwarmConnectTests {
             let connection = try await client.swarm.connect(to: server.peerID, addresses: addresses)
             #expect(connection.remoteAddress == good.removingPeer())
             // The attempt that lost is closed.
-            await silent.closed.first { $0 }
+            try await silent.closed.first { $0 }
             #expect(client.swarm.connections().count == 1)
         }
         await silent.close()
@@ -269,8 +269,8 @@ struct SwarmConnectTests {
             #expect(first == second)
             await client.swarm.disconnect(server.peerID)
             #expect(client.swarm.connections().isEmpty)
-            #expect(await client.disconnected() == nil)
-            #expect(await server.disconnected() == nil)
+            #expect(try await client.disconnected() == nil)
+            #expect(try await server.disconnected() == nil)
             #expect(server.swarm.connections().isEmpty)
             let error = await libp2pError { try await first.openStream([.echo]) { _ in EchoHandler() }.get() }
             #expect(error?.code == .connectionClosed)
@@ -296,16 +296,16 @@ struct SwarmConnectTests {
                 }
             }.get()
             // The stream must be open at the other end too before that stops taking streams.
-            await events.first { if case .bytes = $0 { true } else { false } }
-            let connected = await server.connected()
+            try await events.first { if case .bytes = $0 { true } else { false } }
+            let connected = try await server.connected()
             let inbound = try #require(connected)
             inbound.eventLoop.execute { inbound.muxer.value?.stopAccepting() }
-            while !old.isClosing { await Task.yield() }
+            try await until { old.isClosing }
             #expect(client.swarm.connections().isEmpty)
             let new = try await client.swarm.connect(to: address)
             #expect(new != old)
             more.succeed()
-            guard case .closed(nil) = await events.first(where: \.isClosed) else {
+            guard case .closed(nil) = try await events.first(where: \.isClosed) else {
                 throw Libp2pError(.internal, "the stream did not end cleanly")
             }
             var received = ByteBuffer()
@@ -318,10 +318,10 @@ struct SwarmConnectTests {
     func eventOrder() async throws {
         try await withNodes { server, client in
             let connection = try await client.swarm.connect(to: try await server.listen())
-            _ = await client.identified()
-            _ = await server.identified()
+            _ = try await client.identified()
+            _ = try await server.identified()
             try await connection.close().get()
-            _ = await server.disconnected()
+            _ = try await server.disconnected()
             for node in [server, client] {
                 let names = node.events.elements.map { event in
                     switch event {

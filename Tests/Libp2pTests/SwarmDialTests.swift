@@ -17,7 +17,7 @@ struct SwarmDialTests {
                 return try await group.reduce(into: Set<Connection>()) { $0.insert($1) }
             }
             #expect(connections.count == 1)
-            _ = await server.connected()
+            _ = try await server.connected()
             #expect(server.swarm.connections().count == 1)
         }
     }
@@ -28,7 +28,7 @@ struct SwarmDialTests {
         try await withNodes({ _ in }, { $0.dialStagger = .milliseconds(10) }) { server, client in
             let address = try await server.listen()
             async let first = client.swarm.connect(to: server.peerID, addresses: [try silent.address])
-            await silent.accepted.first { _ in true }
+            try await silent.accepted.first { _ in true }
             let second = try await client.swarm.connect(to: server.peerID, addresses: [address])
             #expect(try await first == second)
         }
@@ -42,9 +42,9 @@ struct SwarmDialTests {
             let peer = try KeyPair.generate().peerID
             let address = try silent.address
             let first = Task { try await node.swarm.connect(to: peer, addresses: [address]) }
-            await silent.accepted.first { _ in true }
+            try await silent.accepted.first { _ in true }
             let second = Task { try await node.swarm.connect(to: peer, addresses: [address]) }
-            while node.swarm.state.withLockedValue({ $0.dials.values.first?.waiters.count }) != 2 { await Task.yield() }
+            try await until { node.swarm.state.withLockedValue({ $0.dials.values.first?.waiters.count }) == 2 }
 
             first.cancel()
             await #expect(throws: CancellationError.self) { _ = try await first.value }
@@ -54,7 +54,7 @@ struct SwarmDialTests {
             second.cancel()
             await #expect(throws: CancellationError.self) { _ = try await second.value }
             #expect(node.swarm.state.withLockedValue { $0.dials.count } == 0)
-            await silent.closed.first { $0 }
+            try await silent.closed.first { $0 }
             #expect(silent.accepted.elements.count == 1)
         }
         await silent.close()

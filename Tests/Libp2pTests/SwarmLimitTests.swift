@@ -11,7 +11,7 @@ struct SwarmLimitTests {
     /// A raw connection that the server has counted.
     private func guest(of server: TestNode, at address: Multiaddr, expecting count: Int) async throws -> any Channel {
         let channel = try await rawClient(to: try #require(address.removingPeer()))
-        while server.swarm.state.withLockedValue({ $0.ledger.inbound }) < count { await Task.yield() }
+        try await until { server.swarm.state.withLockedValue({ $0.ledger.inbound }) >= count }
         return channel
     }
 
@@ -27,7 +27,7 @@ struct SwarmLimitTests {
             #expect(past != nil)
             #expect(server.swarm.state.withLockedValue { $0.ledger.pendingInbound } == 2)
             try await guests[0].close()
-            while server.swarm.state.withLockedValue({ $0.ledger.pendingInbound }) == 2 { await Task.yield() }
+            try await until { server.swarm.state.withLockedValue({ $0.ledger.pendingInbound }) != 2 }
             _ = try await client.swarm.connect(to: address)
             try await guests[1].close()
         }
@@ -38,7 +38,7 @@ struct SwarmLimitTests {
         try await withNodes({ $0.handshakeTimeout = .milliseconds(50) }) { server, _ in
             let channel = try await rawClient(to: try #require(try await server.listen().removingPeer()))
             try await channel.closeFuture.get()
-            while server.held[0] != 0 { await Task.yield() }
+            try await until { server.held[0] == 0 }
             #expect(server.events.elements.isEmpty)
         }
     }
@@ -50,7 +50,7 @@ struct SwarmLimitTests {
             let guest = try await guest(of: server, at: address, expecting: 1)
             #expect(await libp2pError { _ = try await client.swarm.connect(to: address) } != nil)
             try await guest.close()
-            while server.held[0] != 0 { await Task.yield() }
+            try await until { server.held[0] == 0 }
             _ = try await client.swarm.connect(to: address)
         }
     }
@@ -61,7 +61,7 @@ struct SwarmLimitTests {
             let address = try await server.listen()
             let clientAddress = try await client.listen()
             _ = try await client.swarm.connect(to: address)
-            _ = await server.connected()
+            _ = try await server.connected()
             // One past it from outside.
             let third = try TestNode()
             #expect(await libp2pError { _ = try await third.swarm.connect(to: address) } != nil)
@@ -79,11 +79,11 @@ struct SwarmLimitTests {
             let address = try #require(try await server.listen().removingPeer())
             _ = try await client.swarm.connect(to: address)
             _ = try await client.swarm.connect(to: address)
-            while server.swarm.connections().count < 2 { await Task.yield() }
+            try await until { server.swarm.connections().count >= 2 }
             // The client sees a connection that is closed before or after it is up.
             let third = try? await client.swarm.connect(to: address)
             try? await third?.close().get()
-            while server.held[0] != 2 { await Task.yield() }
+            try await until { server.held[0] == 2 }
             #expect(server.swarm.connections(to: client.peerID).count == 2)
             #expect(try await server.swarm.ping(client.peerID) > .zero)
         }
@@ -117,14 +117,14 @@ struct SwarmLimitTests {
             #expect(try await client.swarm.ping(server.peerID) > .zero)
             // And when they end there is room again.
             release.succeed()
-            for events in held { await events.first(where: \.isClosed) }
+            for events in held { try await events.first(where: \.isClosed) }
             _ = try await client.swarm.ping(server.peerID)
             _ = try await run(["/test/held"], on: connection) { stream in
                 stream.writeAndFlush(ByteBuffer(string: "x"))
                 stream.finish()
                 stream.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(20)) { stream.reset() }
             }
-            while opened() < 3 { await Task.yield() }
+            try await until { opened() >= 3 }
         }
     }
 
@@ -146,7 +146,7 @@ struct SwarmLimitTests {
         try await withNode({ $0.limits.dials = 1 }) { node in
             let address = try silent.address
             let first = Task { try await node.swarm.connect(to: address) }
-            await silent.accepted.first { _ in true }
+            try await silent.accepted.first { _ in true }
             let error = await libp2pError { _ = try await node.swarm.connect(to: address) }
             #expect(error?.code == .limitReached)
             first.cancel()
@@ -166,7 +166,7 @@ struct SwarmLimitTests {
                 try? await channel.writeAndFlush(ByteBuffer(bytes: bytes))
                 try? await channel.close()
             }
-            while server.held[0] != 0 { await Task.yield() }
+            try await until { server.held[0] == 0 }
             #expect(server.events.elements.isEmpty)
             _ = try await client.swarm.connect(to: address)
         }

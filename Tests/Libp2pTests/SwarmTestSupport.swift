@@ -10,9 +10,16 @@ import Testing
 
 /// Collects what happens, and lets a test wait for it.
 final class Recorder<Element: Sendable>: Sendable {
+    private struct Waiter {
+        let id: Int
+        let matches: @Sendable (Element) -> Bool
+        let continuation: CheckedContinuation<Element, any Error>
+    }
+
     private struct State {
         var elements: [Element] = []
-        var waiters: [(matches: @Sendable (Element) -> Bool, continuation: CheckedContinuation<Element, Never>)] = []
+        var waiters: [Waiter] = []
+        var lastID = 0
     }
 
     private let state = NIOLockedValueBox(State())
@@ -29,18 +36,42 @@ final class Recorder<Element: Sendable>: Sendable {
         for waiter in woken { waiter.continuation.resume(returning: element) }
     }
 
-    /// The first element that matches, of those that are there or come.
+    /// The first element that matches, of those that are there or come. The condition must not ask the recorder.
+    ///
+    /// - Throws: `CancellationError`, as when a test's time is up.
     @discardableResult
-    func first(where matches: @escaping @Sendable (Element) -> Bool) async -> Element {
-        await withCheckedContinuation { continuation in
-            let found = state.withLockedValue { state -> Element? in
-                if let found = state.elements.first(where: matches) { return found }
-                state.waiters.append((matches, continuation))
-                return nil
+    func first(where matches: @escaping @Sendable (Element) -> Bool) async throws -> Element {
+        let id = state.withLockedValue { state in
+            state.lastID += 1
+            return state.lastID
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let found = state.withLockedValue { state -> Element? in
+                    if let found = state.elements.first(where: matches) { return found }
+                    state.waiters.append(Waiter(id: id, matches: matches, continuation: continuation))
+                    return nil
+                }
+                if let found { continuation.resume(returning: found) }
+                if Task.isCancelled { giveUp(id) }
             }
-            if let found { continuation.resume(returning: found) }
+        } onCancel: {
+            giveUp(id)
         }
     }
+
+    private func giveUp(_ id: Int) {
+        let waiter = state.withLockedValue { state -> Waiter? in
+            guard let index = state.waiters.firstIndex(where: { $0.id == id }) else { return nil }
+            return state.waiters.remove(at: index)
+        }
+        waiter?.continuation.resume(throwing: CancellationError())
+    }
+}
+
+/// Waits for something that no event tells.
+func until(_ condition: () -> Bool) async throws {
+    while !condition() { try await Task.sleep(for: .milliseconds(1)) }
 }
 
 /// A swarm on loopback with what happened to it.
@@ -64,20 +95,22 @@ final class TestNode: Sendable {
         try #require(try await swarm.listen(on: Multiaddr("/ip4/127.0.0.1/tcp/0")).first)
     }
 
-    func disconnected() async -> Libp2pError? {
-        let event = await events.first { if case .disconnected = $0 { true } else { false } }
+    func disconnected() async throws -> Libp2pError? {
+        let event = try await events.first { if case .disconnected = $0 { true } else { false } }
         if case .disconnected(_, let error) = event { return error }
         return nil
     }
 
-    func identified(where matches: @escaping @Sendable (IdentifyInfo) -> Bool = { _ in true }) async -> IdentifyInfo {
-        let event = await events.first { if case .identified(_, let info) = $0 { matches(info) } else { false } }
+    func identified(where matches: @escaping @Sendable (IdentifyInfo) -> Bool = { _ in true }) async throws
+        -> IdentifyInfo
+    {
+        let event = try await events.first { if case .identified(_, let info) = $0 { matches(info) } else { false } }
         if case .identified(_, let info) = event { return info }
         return IdentifyInfo()
     }
 
-    func connected() async -> Connection? {
-        let event = await events.first { if case .connected = $0 { true } else { false } }
+    func connected() async throws -> Connection? {
+        let event = try await events.first { if case .connected = $0 { true } else { false } }
         if case .connected(let connection) = event { return connection }
         return nil
     }
@@ -220,7 +253,7 @@ func run(
 ) async throws -> [ScriptHandler.Event] {
     let events = Recorder<ScriptHandler.Event>()
     try await connection.openStream(protocols) { _ in ScriptHandler(events, script) }.get()
-    await events.first(where: \.isClosed)
+    try await events.first(where: \.isClosed)
     return events.elements
 }
 
