@@ -51,6 +51,7 @@ test-secp256k1: packages-test ## the tests of identities with the trait Secp256k
 	$(SWIFT) test --traits Secp256k1 --filter PeerIdentityTests $(FLAGS)
 
 test-tsan: packages-test ## unit tests under Thread Sanitizer
+	TSAN_OPTIONS="suppressions=$(CURDIR)/Tests/tsan-suppressions.txt exitcode=66" \
 	$(SWIFT) test --sanitize thread --scratch-path .build-tsan $(FLAGS) $(ARGS)
 
 test-asan: packages-test ## unit tests under Address Sanitizer
