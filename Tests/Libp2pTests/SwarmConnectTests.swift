@@ -234,6 +234,13 @@ struct SwarmConnectTests {
                 _ = try await node.swarm.connect(to: try KeyPair.generate().peerID, addresses: [])
             }
             #expect(none?.code == .dialFailed)
+            // With and without the peer, an address is one address.
+            let peer = try KeyPair.generate().peerID
+            let twice = await libp2pError {
+                _ = try await node.swarm.connect(
+                    to: peer, addresses: [dead, try dead.appending(peer: peer.multihash)])
+            }
+            #expect(twice?.message.split(separator: "refused").count == 2)
         }
     }
 

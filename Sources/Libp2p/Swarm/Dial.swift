@@ -41,7 +41,7 @@ final class Dial: Sendable {
         self.eventLoop = eventLoop
         self.onEnd = onEnd
         let machine = DialStateMachine(
-            addresses: addresses, budget: swarm.configuration.limits.addressesPerDial)
+            addresses: Self.named(addresses, peer), budget: swarm.configuration.limits.addressesPerDial)
         state = .makeBoxSendingValue(State(machine: machine), eventLoop: eventLoop)
     }
 
@@ -59,7 +59,16 @@ final class Dial: Sendable {
 
     /// Another caller knows more addresses.
     func add(_ addresses: [Multiaddr]) {
-        eventLoop.execute { [self] in perform(state.value.machine.add(addresses)) }
+        eventLoop.execute { [self] in perform(state.value.machine.add(Self.named(addresses, peer))) }
+    }
+
+    /// The same address with and without the peer is tried once.
+    private static func named(_ addresses: [Multiaddr], _ peer: PeerID?) -> [Multiaddr] {
+        guard let peer else { return addresses }
+        return addresses.map { address in
+            guard address.peerMultihash == nil else { return address }
+            return (try? address.appending(peer: peer.multihash)) ?? address
+        }
     }
 
     /// Nobody wants the connection any more, or the swarm ends.

@@ -59,7 +59,6 @@ extension Swarm {
         _ key: SwarmState.DialKey, _ peer: PeerID?, _ addresses: [Multiaddr], _ waiter: UInt64,
         _ continuation: CheckedContinuation<Connection, any Error>
     ) {
-        // Addresses are compared without their peer, which is the same for all of one dial.
         let joined = state.withLockedValue { state -> Joined in
             guard !state.isShutDown else { return .done(.failure(Libp2pError(refused: .shuttingDown))) }
             if let peer, let existing = state.connections[peer]?.first { return .done(.success(existing)) }
