@@ -137,11 +137,14 @@ let package = Package(
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             path: "Tests/TestSupport", swiftSettings: strict),
-        .testTarget(name: "MultiformatsTests", dependencies: ["Multiformats"], swiftSettings: strict),
-        .testTarget(name: "PeerIdentityTests", dependencies: ["PeerIdentity", "Multiformats"], swiftSettings: strict),
+        .testTarget(name: "MultiformatsTests", dependencies: ["Multiformats", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "PeerIdentityTests", dependencies: ["PeerIdentity", "Multiformats", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "BlockstoreTests",
             dependencies: [
+                "TestSupport",
                 "Blockstore", "CLMDB", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
@@ -158,7 +161,7 @@ let package = Package(
             name: "CWireFuzz", dependencies: ["CWire", "CProtobufC"], path: "Tests/Fuzz",
             exclude: ["FailCases", "libFuzzer", "run"]),
         .testTarget(
-            name: "WireTests", dependencies: ["CWire", "CWireFuzz", "CProtobufC"], swiftSettings: strict),
+            name: "WireTests", dependencies: ["CWire", "CWireFuzz", "CProtobufC", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "Libp2pTests",
             dependencies: [

@@ -1,5 +1,6 @@
 import Multiformats
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import BitswapNode

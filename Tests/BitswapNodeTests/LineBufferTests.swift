@@ -1,4 +1,5 @@
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import BitswapNode
@@ -39,20 +40,5 @@ import Testing
         #expect(throws: LineBuffer.LineTooLong.self) { try lines(of: [full + "x\n"], limit: 10) }
         // It is not waited for the newline of a line that is too long already.
         #expect(throws: LineBuffer.LineTooLong.self) { try lines(of: [full, "x"], limit: 10) }
-    }
-}
-
-/// A small generator that gives the same numbers for the same seed everywhere.
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,6 +1,7 @@
 import Multiformats
 import NIOCore
 import NIOConcurrencyHelpers
+import TestSupport
 import Testing
 
 @testable import Blockstore

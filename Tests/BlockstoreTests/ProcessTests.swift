@@ -1,6 +1,7 @@
 import Foundation
 import Multiformats
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Blockstore

@@ -1,5 +1,6 @@
 import Foundation
 import Multiformats
+import TestSupport
 import Testing
 
 @Suite struct CIDTests {

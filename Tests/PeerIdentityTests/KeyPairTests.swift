@@ -1,5 +1,6 @@
 import Foundation
 import PeerIdentity
+import TestSupport
 import Testing
 
 @Suite struct KeyPairTests {

@@ -1,6 +1,7 @@
 import Foundation
 import Multiformats
 import PeerIdentity
+import TestSupport
 import Testing
 
 @Suite struct PeerIDTests {

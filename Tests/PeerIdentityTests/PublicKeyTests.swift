@@ -1,4 +1,5 @@
 import PeerIdentity
+import TestSupport
 import Testing
 
 @Suite struct PublicKeyTests {

@@ -1,4 +1,5 @@
 import CWire
+import TestSupport
 
 /// A decoded message as plain values, to compare.
 struct BitswapForm: Equatable {

@@ -1,4 +1,5 @@
 import CWire
+import TestSupport
 import Testing
 
 @Suite struct BitswapTests {

@@ -1,6 +1,7 @@
 import CWire
 import CWireFuzz
 import Foundation
+import TestSupport
 import Testing
 
 /// The checks of Tests/Fuzz on random, mutated and truncated messages, and on every input that once failed.

@@ -2,6 +2,7 @@ import Libp2p
 import NIOCore
 import NIOEmbedded
 import PeerIdentity
+import TestSupport
 import Testing
 
 @Suite struct NoiseHandlerOutboundTests {
@@ -65,7 +66,7 @@ import Testing
 
     @Test func randomWritesArriveAsTheyWere() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = NoiseRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         let pair = try NoisePair.established()
         var expected: [UInt8] = []
         for round in 0..<60 {

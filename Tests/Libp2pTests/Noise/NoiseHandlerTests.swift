@@ -2,6 +2,7 @@ import Libp2p
 import NIOCore
 import NIOEmbedded
 import PeerIdentity
+import TestSupport
 import Testing
 
 @Suite struct NoiseHandlerHandshakeTests {
@@ -162,7 +163,7 @@ import Testing
 
     @Test func garbageEndsIt() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = NoiseRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<200 {
             let end = try NoiseEnd(random.next() % 2 == 0 ? .initiator : .responder, identity: 1)
             try end.activate()
@@ -311,7 +312,7 @@ import Testing
 
     @Test func garbageEndsIt() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = NoiseRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<100 {
             let (end, _, _) = try established()
             try end.receive(random.bytes(Int.random(in: 0...2000, using: &random)))

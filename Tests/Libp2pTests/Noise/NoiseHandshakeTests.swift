@@ -1,5 +1,6 @@
 import Libp2p
 import PeerIdentity
+import TestSupport
 import Testing
 
 @Suite struct NoiseHandshakeTests {
@@ -264,7 +265,7 @@ import Testing
 
     @Test func garbageIsAnError() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = NoiseRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<150 {
             let garbage = random.bytes(Int.random(in: 0...300, using: &random))
             var initiator = try handshake(.initiator)
