@@ -12,7 +12,7 @@ SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit interop architecture consumer proto format lint test-secp256k1 test-tsan test-asan fuzz \
+.PHONY: help bench build demo test unit interop architecture consumer proto format lint test-secp256k1 test-tsan test-asan fuzz \
         clean packages packages-test
 
 help: ## this list
@@ -59,6 +59,10 @@ test-asan: packages-test ## unit tests under Address Sanitizer
 
 fuzz: packages-test ## what parses bytes of peers on made-up input, FUZZ_SECONDS (60) for each target
 	Tests/Fuzz/run $(FUZZ_SECONDS)
+
+bench: build ## what one process serves and another fetches here, on loopback, in MB/s and blocks/s
+	@Benchmarks/loopback 1024 262144 $(BITSWAP)
+	@Benchmarks/loopback 16384 1024 $(BITSWAP)
 
 clean: ## remove everything that was built
 	rm -rf .build .build-*

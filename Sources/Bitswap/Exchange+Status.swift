@@ -19,6 +19,11 @@ extension Exchange {
         }
     }
 
+    /// Whether a caller or a peer waits for the block, so that it is worth an ``offer(_:)``.
+    package func isAwaited(_ key: Multihash) -> Bool {
+        client.withLockedValue { $0.isWanted(key) } || subscriptions.withLockedValue { $0.contains(key) }
+    }
+
     /// Bytes written to a peer that its transport has not taken yet.
     func outstandingBytes(to peer: PeerID) -> Int {
         peers.withLockedValue { $0[peer] }?.state.withLockedValue { $0.outstandingBytes } ?? 0

@@ -82,6 +82,9 @@ import Testing
             try await eventually("the server remembers the want") {
                 server.exchange.subscriptions.withLockedValue { $0.count } == 1
             }
+            #expect(server.exchange.isAwaited(late.cid.multihash))
+            #expect(client.exchange.isAwaited(late.cid.multihash))
+            #expect(!server.exchange.isAwaited(cid("other").multihash))
             try await server.store.put(late)
             server.exchange.offer([late])
             #expect(try await fetched.block == late)

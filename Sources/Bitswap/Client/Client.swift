@@ -64,6 +64,7 @@ struct Client {
     }
 
     var isIdle: Bool { wants.isEmpty }
+    func isWanted(_ key: Multihash) -> Bool { wants[key] != nil }
     var waiterCount: Int { waiterKeys.count }
     var wantlist: [CID] { wants.values.map(\.cid) }
 

@@ -13,6 +13,8 @@ struct Subscriptions {
 
     var count: Int { subscribers.values.reduce(0) { $0 + $1.count } }
 
+    func contains(_ key: Multihash) -> Bool { subscribers[key] != nil }
+
     mutating func add(_ cids: [CID], of peer: PeerID) {
         for cid in cids { subscribers[cid.multihash, default: []].insert(Subscriber(peer: peer, cid: cid)) }
     }

@@ -74,7 +74,8 @@ package struct NodeResponder: Sendable {
     }
 
     private func offer(_ cids: [CID]) async throws {
-        var rest = cids[...]
+        // The others are found when somebody asks for them.
+        var rest = cids.filter { node.exchange.isAwaited($0.multihash) }[...]
         while !rest.isEmpty {
             var blocks: [Block] = []
             for cid in rest.prefix(Self.offerStride) {
