@@ -86,7 +86,7 @@ public final class MemoryNetwork: Sendable {
         events.continuation.yield(.disconnected(a, b))
     }
 
-    /// Delivers until the task is cancelled.
+    /// Delivers until the task is cancelled, then forgets the nodes, which hold the network.
     public func run() async {
         var inlets: [[PeerID]: ExchangeInlet] = [:]
         await withTaskCancellationHandler {
@@ -122,6 +122,7 @@ public final class MemoryNetwork: Sendable {
         } onCancel: {
             events.continuation.finish()
         }
+        state.withLockedValue { $0.nodes = [:] }
     }
 
     private struct Face: ExchangeNetwork {

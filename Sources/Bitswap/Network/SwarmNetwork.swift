@@ -43,7 +43,8 @@ public final class SwarmNetwork: ExchangeNetwork {
 
 /// The stream on which we write. What the peer writes on it is read and passed over: answers come on streams of its own.
 private final class OutboundMessages: StreamHandler {
-    private let opened: EventLoopPromise<StreamOutlet>
+    /// Let go of once it is kept: its value holds this handler.
+    private var opened: EventLoopPromise<StreamOutlet>?
     private var stream: Stream?
 
     init(_ opened: EventLoopPromise<StreamOutlet>) { self.opened = opened }
@@ -51,7 +52,8 @@ private final class OutboundMessages: StreamHandler {
     func streamOpened(_ stream: Stream) {
         self.stream = stream
         guard let version = BitswapVersion(stream.protocolID) else { return stream.reset() }
-        opened.succeed(StreamOutlet(self, version: version, eventLoop: stream.eventLoop))
+        opened?.succeed(StreamOutlet(self, version: version, eventLoop: stream.eventLoop))
+        opened = nil
     }
 
     func stream(_ stream: Stream, received bytes: ByteBuffer) { stream.consume(bytes.readableBytes) }
@@ -60,7 +62,8 @@ private final class OutboundMessages: StreamHandler {
 
     func streamClosed(_ stream: Stream, error: Libp2pError?) {
         self.stream = nil
-        opened.fail(error ?? Libp2pError(.streamClosed, "The peer closed the stream."))
+        opened?.fail(error ?? Libp2pError(.streamClosed, "The peer closed the stream."))
+        opened = nil
     }
 
     func write(_ frame: ByteBuffer, promise: EventLoopPromise<Void>) {
