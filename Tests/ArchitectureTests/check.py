@@ -18,7 +18,7 @@ ARROWS = {
     "CBlockstore": {"CLMDB"},
     "Multiformats": {"CSodium", "Crypto"},
     "PeerIdentity": {"Multiformats", "CSodium", "CWire", "CSecp256k1", "Crypto", "CryptoExtras"},
-    "Blockstore": {"Multiformats", "CBlockstore", "NIOCore"} | BASICS,
+    "Blockstore": {"Multiformats", "CBlockstore", "NIOCore", "NIOConcurrencyHelpers"} | BASICS,
     "Libp2p": {"PeerIdentity", "CWire", "Multiformats", "Crypto"} | NIO | BASICS,
     "DAG": {"Blockstore", "CWire", "Multiformats", "NIOCore"} | BASICS,
     "Routing": {"Libp2p", "CWire", "PeerIdentity", "Multiformats"} | NIO | BASICS,
