@@ -194,6 +194,11 @@ def blocks(t):
         refused(t, node, FAILED, "block", "rm", cid, says=cid)
     refused(t, node, NOT_FOUND, "block", "stat", cid, says=cid)
     refused(t, node, NOT_FOUND, "block", "get", cid, says=cid)
+    cids = [node.put(data) for data in (b"one", b"two")]
+    lines = "\n".join(cids).encode()
+    t.equal(node.run("block", "get", "-", stdin=lines).out, b"onetwo", "blocks whose CIDs come on standard input")
+    refused(t, node, USAGE, "block", "get", "-", stdin=b"bafy0", says="bafy0")
+    refused(t, node, USAGE, "block", "get", "-", says="standard input")
 
 
 @test("blocks are put while the node serves them")

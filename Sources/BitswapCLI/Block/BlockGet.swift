@@ -16,7 +16,8 @@ struct BlockGet: AsyncParsableCommand {
 
     @OptionGroup var options: CommonOptions
 
-    @Argument(help: ArgumentHelp(valueName: "cid"))
+    @Argument(
+        help: ArgumentHelp("A CID; a single - reads any number from standard input, one a line.", valueName: "cid"))
     var cids: [CIDArgument]
 
     @Option(
@@ -34,14 +35,22 @@ struct BlockGet: AsyncParsableCommand {
     @Flag(name: .shortAndLong, help: "Say what happens, also when standard error is no terminal.")
     var verbose = false
 
+    private var readsInput: Bool { cids.map(\.text) == ["-"] }
+
+    private static func inputLines() throws -> [CIDArgument] {
+        let lines = AnyIterator { readLine() }.filter { !$0.isEmpty }
+        guard !lines.isEmpty else { throw ValidationError("there is no CID on standard input; give one a line") }
+        return lines.map { CIDArgument(text: $0) }
+    }
+
     func validate() throws {
-        for cid in cids { _ = try cid.value() }
+        if !readsInput { for cid in cids { _ = try cid.value() } }
         for address in peer { _ = try address.value() }
         _ = try timeout.value()
     }
 
     func run() async throws {
-        let cids = try cids.map { try $0.value() }
+        let cids = try (readsInput ? Self.inputLines() : cids).map { try $0.value() }
         let peers = try peer.map { try $0.value() }
         let fetching = Fetching(
             repository: try options.existingRepository, peers: peers, timeout: try timeout.value(),
