@@ -1,6 +1,6 @@
 /// Every length, count and queue of the exchange that a peer can influence.
 ///
-/// The defaults are those a public node can live with; each is met by a counter `bitswap_limit_hits{limit}` when it is hit.
+/// The defaults are those a public node can live with.
 public struct BitswapLimits: Sendable, Hashable {
     /// Bytes of one incoming message, its length prefix not counted. Peers send at most 4 MiB.
     public var messageBytes = 4 << 20

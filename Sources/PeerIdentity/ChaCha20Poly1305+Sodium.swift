@@ -5,6 +5,7 @@ internal import CSodium
 ///
 /// Owns the key and wipes it when freed. It does not count nonces: whoever seals must never use one twice. Sealing and
 /// opening allocate nothing.
+// Sendable because the key never changes between its making and its end.
 package final class ChaCha20Poly1305: @unchecked Sendable {
     // Sendable: the key is written by the initializer alone.
     private let key: UnsafeMutablePointer<UInt8>

@@ -4,6 +4,7 @@ internal import CSodium
 /// wiped when freed.
 ///
 /// Each takes some pages of address space, so this is for long-lived keys and handshakes, not for every message.
+// Sendable because the memory is read-only once it is filled.
 final class SecretMemory: @unchecked Sendable {
     // Sendable: written only by the initializer, read-only pages after it.
     private let base: UnsafeMutableRawPointer
