@@ -26,7 +26,7 @@ extension Exchange {
 
     /// Bytes written to a peer that its transport has not taken yet.
     func outstandingBytes(to peer: PeerID) -> Int {
-        peers.withLockedValue { $0[peer] }?.state.withLockedValue { $0.outstandingBytes } ?? 0
+        peers.withLockedValue { $0[peer] }?.responses.outstandingBytes ?? 0
     }
 
     var waiterCount: Int { client.withLockedValue { $0.waiterCount } }

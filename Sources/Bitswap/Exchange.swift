@@ -69,7 +69,8 @@ public final class Exchange: Sendable {
                 group.addTask { await self.storeArrivals() }
                 group.addTask { await self.keepTime() }
                 for await peer in arrivals.stream {
-                    group.addTask { await self.converse(with: peer) }
+                    group.addTask { await self.ask(peer) }
+                    group.addTask { await self.answer(peer) }
                 }
                 group.cancelAll()
             }
@@ -159,7 +160,7 @@ public final class Exchange: Sendable {
         }
         guard !effects.wake.isEmpty else { return }
         let woken = peers.withLockedValue { peers in effects.wake.compactMap { peers[$0] } }
-        for peer in woken { peer.signal.raise() }
+        for peer in woken { peer.requests.wake.raise() }
     }
 
     private func keepTime() async {
@@ -192,7 +193,9 @@ public final class Exchange: Sendable {
         guard !subscribers.isEmpty else { return }
         for (subscriber, size) in subscribers {
             guard let peer = peers.withLockedValue({ $0[subscriber.peer] }) else { continue }
-            if peer.state.withLockedValue({ $0.ledger.available(subscriber.cid, size: size) }) { peer.signal.raise() }
+            if peer.state.withLockedValue({ $0.ledger.available(subscriber.cid, size: size) }) {
+                peer.responses.wake.raise()
+            }
         }
     }
 

@@ -33,7 +33,7 @@ extension Exchange {
             subscriptions.withLockedValue { $0.remove(changes.unsubscribed, of: peer.id) }
         }
         if changes.overflow > 0 { counters.withLockedValue { $0.wantsDropped += changes.overflow } }
-        peer.signal.raise()
+        peer.responses.wake.raise()
     }
 
     private func receive(

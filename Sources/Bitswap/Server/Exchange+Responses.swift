@@ -5,23 +5,21 @@ import NIOCore
 import PeerIdentity
 import NIOConcurrencyHelpers
 
-/// The way out: one task per peer, woken when there is something for it, that looks wants up, builds messages and hands
-/// them to the peer's outlet. A peer that does not drain holds up its own task and nobody else's.
+/// The way out of our answers: one task per peer, woken when there is something for it, that looks wants up, builds
+/// messages and hands them to the peer's outlet. A peer that does not drain holds up its own task and nobody else's.
 extension Exchange {
     private static let lookupBatch = 1_024
-    private static let entriesPerMessage = 1_024
 
-    /// Converses with one peer until it is gone.
-    func converse(with peer: ExchangePeer) async {
-        for await _ in peer.signal.raised {
+    /// Answers one peer until it is gone.
+    func answer(_ peer: ExchangePeer) async {
+        for await _ in peer.responses.wake.raised {
             do {
                 while try await takeTurn(peer) {}
             } catch {
-                // No way to this peer: what it owes us is asked of others, what it wants of us it must ask again.
-                logger.debug("no way to a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
+                // No way to this peer: what it wants of us it must ask again.
+                logger.debug("no way to answer a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
                 peer.state.withLockedValue { $0.ledger.clear() }
                 subscriptions.withLockedValue { $0.removeAll(of: peer.id) }
-                perform(client.withLockedValue { $0.disconnected(peer.id) })
             }
         }
     }
@@ -29,21 +27,16 @@ extension Exchange {
     /// Does one batch of look-ups and sends one message, if there is any of either. Returns whether there may be more.
     private func takeTurn(_ peer: ExchangePeer) async throws -> Bool {
         let hasLookedUp = try await lookUp(for: peer)
-        let hasRoom = peer.state.withLockedValue {
-            !$0.hasEnded && $0.outstandingBytes < configuration.limits.outstandingBytesPerPeer
-        }
-        let hasWork =
-            client.withLockedValue { $0.hasEntries(for: peer.id) } || peer.state.withLockedValue { $0.ledger.hasWork }
-        guard hasRoom, hasWork else { return hasLookedUp }
-        let outlet = try await outlet(to: peer)
-        let (entries, isFull) = client.withLockedValue {
-            $0.takeEntries(for: peer.id, limit: Self.entriesPerMessage, version: outlet.version, now: time.now())
-        }
+        guard !peer.responses.hasEnded,
+            peer.responses.outstandingBytes < configuration.limits.outstandingBytesPerPeer,
+            peer.state.withLockedValue({ $0.ledger.hasWork })
+        else { return hasLookedUp }
+        let outlet = try await peer.responses.outlet(in: network)
         let envelope = peer.state.withLockedValue {
             $0.ledger.next(budget: configuration.limits.responseBytes, version: outlet.version)
         }
-        guard !entries.isEmpty || !envelope.isEmpty else { return hasLookedUp }
-        let frame = try await assemble(envelope, entries, isFull: isFull, for: peer, version: outlet.version)
+        guard !envelope.isEmpty else { return hasLookedUp }
+        let frame = try await assemble(envelope, for: peer, version: outlet.version)
         send(frame, envelope, to: peer, on: outlet)
         return true
     }
@@ -60,30 +53,14 @@ extension Exchange {
         return true
     }
 
-    private func outlet(to peer: ExchangePeer) async throws -> any ExchangeOutlet {
-        if let outlet = peer.state.withLockedValue({ $0.outlet }) { return outlet }
-        let outlet = try await network.open(to: peer.id)
-        let isOurs = peer.state.withLockedValue { state in
-            guard !state.hasEnded else { return false }
-            state.outlet = outlet
-            return true
-        }
-        if !isOurs {
-            outlet.close()
-            throw ExchangeError(.stopped, "the peer \(peer.id) is gone")
-        }
-        return outlet
-    }
-
     /// Reads the blocks straight from the store into the message.
     private func assemble(
-        _ envelope: Ledger.Envelope, _ entries: [Message.Entry], isFull: Bool, for peer: ExchangePeer,
-        version: BitswapVersion
+        _ envelope: Ledger.Envelope, for peer: ExchangePeer, version: BitswapVersion
     ) async throws -> ByteBuffer {
         let bytes =
             envelope.blocks.reduce(0) { $0 + $1.size + 32 } + 64 * (envelope.haves.count + envelope.dontHaves.count)
         let encoder = NIOLockedValueBox(
-            MessageEncoder(version: version, entries: entries, isFull: isFull, capacity: bytes))
+            MessageEncoder(version: version, entries: [], isFull: false, capacity: bytes))
         if !envelope.blocks.isEmpty {
             // A want that was cancelled in the meantime is left out.
             let items = peer.state.withLockedValue { state in envelope.blocks.filter { state.ledger.isOpen($0) } }
@@ -113,29 +90,14 @@ extension Exchange {
     private func send(
         _ frame: ByteBuffer, _ envelope: Ledger.Envelope, to peer: ExchangePeer, on outlet: any ExchangeOutlet
     ) {
-        let count = frame.readableBytes
-        peer.state.withLockedValue { $0.outstandingBytes += count }
-        outlet.write(frame) { [self] error in
-            let isLost = peer.state.withLockedValue { state in
-                state.outstandingBytes -= count
-                guard error != nil else {
-                    state.ledger.sent(envelope)
-                    return false
-                }
-                state.ledger.lost(envelope)
-                guard state.outlet === outlet else { return false }
-                state.outlet = nil
-                return true
+        peer.responses.write(frame, on: outlet) { [self] error in
+            guard error == nil else { return peer.state.withLockedValue { $0.ledger.lost(envelope) } }
+            peer.state.withLockedValue { $0.ledger.sent(envelope) }
+            counters.withLockedValue {
+                $0.messagesSent += 1
+                $0.blocksSent += envelope.blocks.count
+                $0.bytesSent += envelope.blocks.reduce(0) { $0 + $1.size }
             }
-            if isLost { perform(client.withLockedValue { $0.outletLost(peer.id) }) }
-            if error == nil {
-                counters.withLockedValue {
-                    $0.messagesSent += 1
-                    $0.blocksSent += envelope.blocks.count
-                    $0.bytesSent += envelope.blocks.reduce(0) { $0 + $1.size }
-                }
-            }
-            peer.signal.raise()
         }
     }
 }

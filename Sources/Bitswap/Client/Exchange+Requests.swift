@@ -1,0 +1,48 @@
+import Logging
+import Multiformats
+import NIOCore
+import PeerIdentity
+import NIOConcurrencyHelpers
+
+/// The way out of our wants: one task per peer, woken when there is something to ask of it or to take back.
+extension Exchange {
+    private static let entriesPerMessage = 1_024
+    /// Bytes of wantlists written to a peer and not yet taken by the socket, past which what follows stays where it can
+    /// still be changed.
+    private static let outstandingBytes = 256 << 10
+
+    /// Asks one peer for blocks until it is gone.
+    func ask(_ peer: ExchangePeer) async {
+        for await _ in peer.requests.wake.raised {
+            do {
+                while client.withLockedValue({ $0.hasEntries(for: peer.id) }),
+                    peer.requests.outstandingBytes < Self.outstandingBytes
+                {
+                    guard try await sendWantlist(to: peer) else { break }
+                }
+            } catch {
+                // No way to this peer: what it owes us is asked of others.
+                logger.debug("no way to ask a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
+                perform(client.withLockedValue { $0.disconnected(peer.id) })
+            }
+        }
+    }
+
+    /// Returns whether there was anything to send.
+    private func sendWantlist(to peer: ExchangePeer) async throws -> Bool {
+        let outlet = try await peer.requests.outlet(in: network)
+        let (entries, isFull) = client.withLockedValue {
+            $0.takeEntries(for: peer.id, limit: Self.entriesPerMessage, version: outlet.version, now: time.now())
+        }
+        guard !entries.isEmpty else { return false }
+        var encoder = MessageEncoder(version: outlet.version, entries: entries, isFull: isFull, capacity: 0)
+        peer.requests.write(encoder.finish(pendingBytes: 0), on: outlet) { [self] error in
+            if error == nil {
+                counters.withLockedValue { $0.messagesSent += 1 }
+            } else {
+                perform(client.withLockedValue { $0.outletLost(peer.id) })
+            }
+        }
+        return true
+    }
+}

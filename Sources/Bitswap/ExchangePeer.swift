@@ -1,0 +1,29 @@
+import NIOConcurrencyHelpers
+import PeerIdentity
+
+/// One connected peer: the ways to it, and the ledger of what it wants.
+final class ExchangePeer: Sendable {
+    struct State {
+        var ledger: Ledger
+        var connections = 1
+    }
+
+    let id: PeerID
+    /// Where our wantlists go.
+    let requests: Way
+    /// Where our blocks and presences go.
+    let responses: Way
+    let state: NIOLockedValueBox<State>
+
+    init(_ id: PeerID, limits: BitswapLimits) {
+        self.id = id
+        requests = Way(to: id)
+        responses = Way(to: id)
+        state = NIOLockedValueBox(State(ledger: Ledger(limits: limits)))
+    }
+
+    func end() {
+        requests.end()
+        responses.end()
+    }
+}

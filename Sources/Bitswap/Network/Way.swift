@@ -1,0 +1,68 @@
+import NIOConcurrencyHelpers
+import NIOCore
+import PeerIdentity
+
+/// One way out to a peer: a stream that is opened when there is something to send, and again after it was lost.
+///
+/// What we want of a peer and what we give it go on two ways, so that neither waits for the other. Each is driven by one
+/// task, which ``wake`` wakes.
+final class Way: Sendable {
+    private struct State {
+        var outlet: (any ExchangeOutlet)?
+        var outstandingBytes = 0
+        var hasEnded = false
+    }
+
+    /// Raised when there may be something to send.
+    let wake = Signal()
+    private let peer: PeerID
+    private let state = NIOLockedValueBox(State())
+
+    init(to peer: PeerID) { self.peer = peer }
+
+    /// Bytes written that the transport has not taken yet.
+    var outstandingBytes: Int { state.withLockedValue { $0.outstandingBytes } }
+    var hasEnded: Bool { state.withLockedValue { $0.hasEnded } }
+
+    /// The outlet that is open, or a new one.
+    func outlet(in network: any ExchangeNetwork) async throws -> any ExchangeOutlet {
+        if let outlet = state.withLockedValue({ $0.outlet }) { return outlet }
+        let outlet = try await network.open(to: peer)
+        let isOurs = state.withLockedValue { state in
+            guard !state.hasEnded else { return false }
+            state.outlet = outlet
+            return true
+        }
+        guard isOurs else {
+            outlet.close()
+            throw ExchangeError(.stopped, "the peer \(peer) is gone")
+        }
+        return outlet
+    }
+
+    /// Writes a message. `completion` is called once, from any thread: with nil when the transport has taken it, else with
+    /// the error; the next message then opens a new outlet. The driver is woken after it.
+    func write(
+        _ frame: ByteBuffer, on outlet: any ExchangeOutlet, completion: @escaping @Sendable ((any Error)?) -> Void
+    ) {
+        let count = frame.readableBytes
+        state.withLockedValue { $0.outstandingBytes += count }
+        outlet.write(frame) { [self] error in
+            state.withLockedValue { state in
+                state.outstandingBytes -= count
+                if error != nil, state.outlet === outlet { state.outlet = nil }
+            }
+            completion(error)
+            wake.raise()
+        }
+    }
+
+    func end() {
+        let outlet = state.withLockedValue { state in
+            state.hasEnded = true
+            return state.outlet.take()
+        }
+        wake.end()
+        outlet?.close()
+    }
+}
