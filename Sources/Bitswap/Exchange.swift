@@ -1,6 +1,7 @@
 public import Blockstore
 import DequeModule
 public import Logging
+public import Metrics
 public import Multiformats
 import NIOCore
 public import PeerIdentity
@@ -33,7 +34,7 @@ public final class Exchange: Sendable {
     let client: NIOLockedValueBox<Client>
     let peers = NIOLockedValueBox<[PeerID: ExchangePeer]>([:])
     let subscriptions = NIOLockedValueBox(Subscriptions())
-    let counters = NIOLockedValueBox(ExchangeStatistics())
+    let account: Account
     let ingest = Ingest()
     private let callers = NIOLockedValueBox<[Client.WaiterID: Caller]>([:])
     private let arrivals = AsyncStream.makeStream(of: ExchangePeer.self)
@@ -48,10 +49,12 @@ public final class Exchange: Sendable {
     ///   - store: where fetched blocks are kept and served blocks are read.
     ///   - network: how peers are reached; see ``SwarmNetwork``.
     ///   - time: the clock; tests bring their own.
+    ///   - metrics: where the exchange's metrics go, which are all named `bitswap_…`.
     public init(
         store: any Blockstore, network: any ExchangeNetwork, configuration: Configuration = Configuration(),
-        time: TimeSource = .monotonic, logger: Logger
+        time: TimeSource = .monotonic, metrics: any MetricsFactory = MetricsSystem.factory, logger: Logger
     ) {
+        account = Account(metrics)
         self.store = store
         self.network = network
         self.configuration = configuration

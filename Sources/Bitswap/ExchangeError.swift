@@ -24,12 +24,18 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
     public let underlying: (any Error)?
     /// What each peer that was asked for the block had answered by then.
     public let answers: [PeerID: PeerAnswer]
+    /// The limit that a message from a peer has passed.
+    let limit: BitswapLimit?
 
-    init(_ code: Code, _ message: String, underlying: (any Error)? = nil, answers: [PeerID: PeerAnswer] = [:]) {
+    init(
+        _ code: Code, _ message: String, underlying: (any Error)? = nil, answers: [PeerID: PeerAnswer] = [:],
+        limit: BitswapLimit? = nil
+    ) {
         self.code = code
         self.message = message
         self.underlying = underlying
         self.answers = answers
+        self.limit = limit
     }
 
     public var description: String {

@@ -18,7 +18,7 @@ extension Exchange {
         }
         guard let known else { return whenStored() }
         perform(effects)
-        counters.withLockedValue { $0.messagesReceived += 1 }
+        account.messageReceived(message)
         if message.isFull || !message.entries.isEmpty { receive(wantlist: message, from: known) }
         if !message.presences.isEmpty {
             perform(client.withLockedValue { $0.received(presences: message.presences, from: peer) })
@@ -32,7 +32,7 @@ extension Exchange {
         if !changes.unsubscribed.isEmpty {
             subscriptions.withLockedValue { $0.remove(changes.unsubscribed, of: peer.id) }
         }
-        if changes.overflow > 0 { counters.withLockedValue { $0.wantsDropped += changes.overflow } }
+        account.wantsDropped(changes.overflow, by: .wantsPerPeer)
         peer.responses.wake.raise()
     }
 
@@ -48,7 +48,7 @@ extension Exchange {
         var accepted: [Block] = []
         var effects = Client.Effects()
         var refused = 0
-        var duplicates = (blocks: 0, bytes: 0)
+        var arrivals = Account.Arrivals()
         client.withLockedValue { client in
             for (block, multihash) in hashed {
                 guard let multihash else {
@@ -58,21 +58,19 @@ extension Exchange {
                 let (expectation, more) = client.received(block: multihash, from: peer)
                 effects.merge(more)
                 switch expectation {
-                case .wanted(let cid): accepted.append(Block(unchecked: block.data, cid: cid))
+                case .wanted(let cid):
+                    accepted.append(Block(unchecked: block.data, cid: cid))
+                    arrivals.blocks += 1
+                    arrivals.bytes += block.data.readableBytes
                 case .alreadyHere:
-                    duplicates.blocks += 1
-                    duplicates.bytes += block.data.readableBytes
+                    arrivals.duplicateBlocks += 1
+                    arrivals.duplicateBytes += block.data.readableBytes
                 case .unrequested: refused += 1
                 }
             }
         }
         perform(effects)
-        counters.withLockedValue {
-            $0.blocksReceived += accepted.count
-            $0.bytesReceived += accepted.reduce(0) { $0 + $1.bytes.readableBytes }
-            $0.duplicateBlocksReceived += duplicates.blocks
-            $0.duplicateBytesReceived += duplicates.bytes
-        }
+        account.blocksReceived(arrivals)
         if refused > 0 { refuse(refused, from: peer) }
         if accepted.isEmpty {
             whenStored()
@@ -91,7 +89,7 @@ extension Exchange {
     }
 
     private func refuse(_ count: Int, from peer: PeerID) {
-        counters.withLockedValue { $0.refusedBlocks += count }
+        account.blocksRefused(count)
         logger.info(
             "refused blocks that were not asked for, or whose bytes do not match their CID",
             metadata: ["peer": "\(peer)", "blocks": "\(count)"])
@@ -100,7 +98,7 @@ extension Exchange {
 
     /// A message that could not be decoded came from `peer`: nothing it still owes is waited for.
     func malformed(_ error: ExchangeError, from peer: PeerID) {
-        counters.withLockedValue { $0.malformedMessages += 1 }
+        account.messageMalformed(error.limit)
         logger.info("malformed Bitswap message", metadata: ["peer": "\(peer)", "error": "\(error)"])
         perform(client.withLockedValue { $0.offended(peer) })
     }

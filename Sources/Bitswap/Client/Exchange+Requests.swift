@@ -36,9 +36,11 @@ extension Exchange {
         }
         guard !entries.isEmpty else { return false }
         var encoder = MessageEncoder(version: outlet.version, entries: entries, isFull: isFull, capacity: 0)
-        peer.requests.write(encoder.finish(pendingBytes: 0), on: outlet) { [self] error in
+        let frame = encoder.finish(pendingBytes: 0)
+        let counts = Account.Entries(entries)
+        peer.requests.write(frame, on: outlet) { [self, bytes = frame.readableBytes] error in
             if error == nil {
-                counters.withLockedValue { $0.messagesSent += 1 }
+                account.wantlistSent(counts, bytes: bytes)
             } else {
                 perform(client.withLockedValue { $0.outletLost(peer.id) })
             }

@@ -90,14 +90,10 @@ extension Exchange {
     private func send(
         _ frame: ByteBuffer, _ envelope: Ledger.Envelope, to peer: ExchangePeer, on outlet: any ExchangeOutlet
     ) {
-        peer.responses.write(frame, on: outlet) { [self] error in
+        peer.responses.write(frame, on: outlet) { [self, bytes = frame.readableBytes] error in
             guard error == nil else { return peer.state.withLockedValue { $0.ledger.lost(envelope) } }
             peer.state.withLockedValue { $0.ledger.sent(envelope) }
-            counters.withLockedValue {
-                $0.messagesSent += 1
-                $0.blocksSent += envelope.blocks.count
-                $0.bytesSent += envelope.blocks.reduce(0) { $0 + $1.size }
-            }
+            account.answersSent(Account.Answers(envelope), bytes: bytes, after: [])
         }
     }
 }

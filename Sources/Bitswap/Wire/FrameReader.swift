@@ -36,7 +36,8 @@ struct FrameReader {
         for (index, byte) in buffer.readableBytesView.prefix(UVarint.maximumLength).enumerated() {
             length |= UInt64(byte & 0x7f) << (7 * UInt64(index))
             guard length <= UInt64(maximum) else {
-                throw ExchangeError(.malformedMessage, "a message of more than \(maximum) bytes is announced")
+                throw ExchangeError(
+                    .malformedMessage, "a message of more than \(maximum) bytes is announced", limit: .messageBytes)
             }
             if byte < 0x80 { return (Int(length), index + 1) }
         }

@@ -26,7 +26,9 @@ struct MessageDecoder: ~Copyable {
             let status = cwire_bitswap_decode(
                 bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, &limits, &scratch)
             guard status == CWIRE_OK else {
-                return .failure(ExchangeError(.malformedMessage, String(cString: cwire_status_text(status))))
+                return .failure(
+                    ExchangeError(
+                        .malformedMessage, String(cString: cwire_status_text(status)), limit: BitswapLimit(status)))
             }
             return .success(message(of: frame, bytes))
         }
@@ -35,7 +37,8 @@ struct MessageDecoder: ~Copyable {
     }
 
     private func message(of frame: ByteBuffer, _ bytes: UnsafeRawBufferPointer) -> Message {
-        var message = Message(isFull: scratch.full, pendingBytes: Int(max(0, scratch.pending_bytes)))
+        var message = Message(
+            isFull: scratch.full, pendingBytes: Int(max(0, scratch.pending_bytes)), byteCount: bytes.count)
         func cid(_ span: cwire_span) -> CID? {
             try? CID(decoding: UnsafeRawBufferPointer(rebasing: bytes[span.range]))
         }
@@ -72,6 +75,21 @@ struct MessageDecoder: ~Copyable {
             message.presences.append(Message.Presence(cid: cid, has: presence.type == CWIRE_PRESENCE_HAVE))
         }
         return message
+    }
+}
+
+extension BitswapLimit {
+    /// The limit that kept a message from being decoded, if it was one.
+    fileprivate init?(_ status: cwire_status) {
+        switch status {
+        case CWIRE_LIMIT_MESSAGE_BYTES: self = .messageBytes
+        case CWIRE_LIMIT_WANTS, CWIRE_LIMIT_PRESENCES: self = .entriesPerMessage
+        case CWIRE_LIMIT_BLOCKS: self = .blocksPerMessage
+        case CWIRE_LIMIT_CID_BYTES: self = .cidBytes
+        case CWIRE_LIMIT_PREFIX_BYTES: self = .prefixBytes
+        case CWIRE_LIMIT_BLOCK_BYTES: self = .blockBytes
+        default: return nil
+        }
     }
 }
 

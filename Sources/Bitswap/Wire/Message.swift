@@ -35,6 +35,8 @@ struct Message {
     var presences: [Presence] = []
     /// Bytes that the sender still has queued for us.
     var pendingBytes: Int = 0
+    /// Bytes of the message as it came, without its length prefix.
+    var byteCount = 0
     /// CIDs of entries and presences that were passed over because they could not be read.
     var unreadable = 0
     /// Blocks that were passed over because their prefix could not be read.

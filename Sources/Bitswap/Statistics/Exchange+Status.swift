@@ -4,7 +4,7 @@ import NIOConcurrencyHelpers
 
 /// What the exchange says of itself.
 extension Exchange {
-    public var statistics: ExchangeStatistics { counters.withLockedValue { $0 } }
+    public var statistics: ExchangeStatistics { account.statistics }
 
     /// The CIDs that are wanted now, in no order.
     public var wantlist: [CID] { client.withLockedValue { $0.wantlist } }
