@@ -18,8 +18,17 @@ public final class MemoryBlockstore: ImmediateBlockstore {
     public let limits: BlockstoreLimits
     private let state = NIOLockedValueBox(State())
 
-    public init(limits: BlockstoreLimits = BlockstoreLimits()) {
+    private let kept: @Sendable (Block) -> ByteBuffer
+
+    public convenience init(limits: BlockstoreLimits = BlockstoreLimits()) {
+        // A copy of its own: a slice would keep the whole buffer that it was received in.
+        self.init(limits: limits) { ByteBuffer(bytes: $0.bytes.readableBytesView) }
+    }
+
+    /// - Parameter kept: the buffer that is kept for a block, with the same bytes. It must not call the store.
+    package init(limits: BlockstoreLimits = BlockstoreLimits(), kept: @escaping @Sendable (Block) -> ByteBuffer) {
         self.limits = limits
+        self.kept = kept
     }
 
     private func withState<R: Sendable>(_ body: (inout State) -> R) throws(BlockstoreError) -> R {
@@ -84,8 +93,7 @@ public final class MemoryBlockstore: ImmediateBlockstore {
         for block in blocks { try block.checkSize(limits) }
         try withState { state in
             for block in blocks where state.blocks[block.cid.multihash] == nil {
-                // A copy of its own: a slice would keep the whole buffer that it was received in.
-                state.blocks[block.cid.multihash] = ByteBuffer(bytes: block.bytes.readableBytesView)
+                state.blocks[block.cid.multihash] = kept(block)
                 state.byteCount += block.bytes.readableBytes
                 state.order = nil
             }

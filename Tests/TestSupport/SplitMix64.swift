@@ -1,10 +1,12 @@
+import Foundation
+
 /// A small seeded generator: the same seed gives the same run, so that a failure can be played again.
-package struct SplitMix64: RandomNumberGenerator {
+public struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    package init(seed: UInt64) { self.state = seed }
+    public init(seed: UInt64) { self.state = seed }
 
-    package mutating func next() -> UInt64 {
+    public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var z = state
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -12,11 +14,18 @@ package struct SplitMix64: RandomNumberGenerator {
         return z ^ (z >> 31)
     }
 
-    package mutating func bytes(_ count: Int) -> [UInt8] {
+    /// So many random bytes.
+    public mutating func bytes(_ count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count + 8)
         while bytes.count < count { withUnsafeBytes(of: next()) { bytes.append(contentsOf: $0) } }
         return Array(bytes.prefix(count))
+    }
+
+    /// A duration drawn from the exponential distribution with this mean: the time until something happens that may happen
+    /// at any moment.
+    public mutating func exponential(mean: Duration) -> Duration {
+        mean * -log(Double.random(in: Double.leastNormalMagnitude..<1, using: &self))
     }
 
     /// `bytes` with one to three bytes changed, taken out or put in.
