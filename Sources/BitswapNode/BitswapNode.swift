@@ -2,6 +2,7 @@ public import Bitswap
 public import Blockstore
 public import Libp2p
 public import Logging
+public import Metrics
 public import Multiformats
 public import NIOCore
 import NIOPosix
@@ -49,11 +50,14 @@ public final class BitswapNode: Service {
 
     /// Makes a node over any store. ``run()`` closes the store in the end.
     ///
-    /// - Parameter eventLoopGroup: where connections live; they are spread over its loops. Not shut down by the node. Nil: the
-    ///   process-wide group, one loop a core.
+    /// - Parameters:
+    ///   - eventLoopGroup: where connections live; they are spread over its loops. Not shut down by the node. Nil: the
+    ///     process-wide group, one loop a core.
+    ///   - metrics: where the metrics `bitswap_…` and `libp2p_…` go.
     public init(
         identity: KeyPair, store: any Blockstore, configuration: Configuration = Configuration(),
         eventLoopGroup: (any EventLoopGroup)? = nil,
+        metrics: any MetricsFactory = MetricsSystem.factory,
         logger: Logger = Logger(label: "bitswap")
     ) {
         self.identity = identity
@@ -63,9 +67,11 @@ public final class BitswapNode: Service {
         let eventLoopGroup = eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
         listening = eventLoopGroup.any().makePromise()
         swarm = Swarm(
-            identity: identity, configuration: configuration.swarm, eventLoopGroup: eventLoopGroup, logger: logger)
+            identity: identity, configuration: configuration.swarm, eventLoopGroup: eventLoopGroup, metrics: metrics,
+            logger: logger)
         let network = SwarmNetwork(swarm)
-        exchange = Exchange(store: store, network: network, configuration: configuration.exchange, logger: logger)
+        exchange = Exchange(
+            store: store, network: network, configuration: configuration.exchange, metrics: metrics, logger: logger)
         network.deliver(to: exchange)
         blocks = Blocks(store: store, exchange: exchange)
     }
@@ -77,6 +83,7 @@ public final class BitswapNode: Service {
         repository: Repository, configuration: Configuration = Configuration(),
         durability: LMDBBlockstore.Durability = .synced,
         eventLoopGroup: (any EventLoopGroup)? = nil,
+        metrics: any MetricsFactory = MetricsSystem.factory,
         logger: Logger = Logger(label: "bitswap")
     ) throws {
         let identity = try repository.exists ? repository.identity() : repository.create()
@@ -85,7 +92,7 @@ public final class BitswapNode: Service {
         let store = try LMDBBlockstore(path: repository.blocksPath, configuration: options)
         self.init(
             identity: identity, store: store, configuration: configuration, eventLoopGroup: eventLoopGroup,
-            logger: logger)
+            metrics: metrics, logger: logger)
     }
 
     deinit { listening.fail(NodeError(.stopped, "the node was never run")) }

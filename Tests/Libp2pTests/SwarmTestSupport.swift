@@ -1,5 +1,6 @@
 import Logging
 import Multiformats
+import MetricsTestKit
 import NIOCore
 import NIOPosix
 import PeerIdentity
@@ -77,6 +78,7 @@ func until(_ condition: () -> Bool) async throws {
 /// A swarm on loopback with what happened to it.
 final class TestNode: Sendable {
     let swarm: Swarm
+    let metrics = TestMetrics()
     let events = Recorder<SwarmEvent>()
 
     var peerID: PeerID { swarm.peerID }
@@ -86,7 +88,7 @@ final class TestNode: Sendable {
         configure(&configuration)
         swarm = Swarm(
             identity: try identity ?? KeyPair.generate(), configuration: configuration,
-            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: Logger(label: "test"))
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, metrics: metrics, logger: Logger(label: "test"))
         swarm.observe { [events] in events.append($0) }
         swarm.handle([.echo]) { _, _ in EchoHandler() }
     }

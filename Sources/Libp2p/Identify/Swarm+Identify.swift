@@ -62,7 +62,7 @@ extension Swarm {
             // What changed while it was not yet known whether the peer takes pushes.
             if isFirst { push(to: connection) }
         } catch {
-            if error.code == .limitReached { metrics.identifyMessageRefused() }
+            if error.code == .limitReached { account.identifyMessageRefused() }
             logger.debug(
                 "Identify failed", metadata: ["peer": "\(connection.peer)", "error": "\(error)", "push": "\(isPush)"])
         }

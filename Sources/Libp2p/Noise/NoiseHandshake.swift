@@ -164,6 +164,6 @@ extension Libp2pError {
         Libp2pError(
             .limitReached,
             "The peer announced a Noise handshake message of \(length) bytes; at most \(limits.handshakeMessageBytes) "
-                + "are read. It may not speak Noise.")
+                + "are read. It may not speak Noise.", noiseLimit: .handshakeMessageBytes)
     }
 }

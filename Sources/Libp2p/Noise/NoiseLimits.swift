@@ -17,3 +17,10 @@ package struct NoiseLimits: Sendable, Hashable {
     /// Bytes of the length in front of a message.
     package static let headerBytes = 2
 }
+
+/// The limits that a peer can hit, by name, for metrics.
+enum NoiseLimit: String, Hashable, Sendable, CaseIterable {
+    case handshakeMessageBytes = "handshake_message_bytes"
+    case muxers
+    case certificateHashes = "certificate_hashes"
+}

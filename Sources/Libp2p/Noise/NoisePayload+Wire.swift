@@ -12,8 +12,8 @@ extension NoisePayload {
         guard let payload = decoded else {
             throw Libp2pError(
                 .handshakeFailed,
-                "The payload of the peer's Noise handshake is malformed: \(String(cString: cwire_status_text(status)))."
-            )
+                "The payload of the peer's Noise handshake is malformed: \(String(cString: cwire_status_text(status))).",
+                noiseLimit: NoiseLimit(status))
         }
         defer { cwire_noise_payload_free(payload) }
 
@@ -55,5 +55,17 @@ extension NoisePayload {
 
     private static var outOfMemory: Libp2pError {
         Libp2pError(.internal, "No memory for the payload of a Noise handshake.")
+    }
+}
+
+extension NoiseLimit {
+    /// The limit that kept a payload from being decoded, if it was one.
+    fileprivate init?(_ status: cwire_status) {
+        switch status {
+        case CWIRE_LIMIT_MESSAGE_BYTES: self = .handshakeMessageBytes
+        case CWIRE_LIMIT_PROTOCOLS: self = .muxers
+        case CWIRE_LIMIT_CERTIFICATE_HASHES: self = .certificateHashes
+        default: return nil
+        }
     }
 }

@@ -30,7 +30,7 @@ extension ConnectionHandler {
             accept: { protocolID in
                 guard let makeHandler = swarm.handlerFactory(for: protocolID) else { return .unknown }
                 guard inbound.opened(protocolID) else {
-                    swarm.metrics.streamRefused()
+                    swarm.account.streamRefused()
                     return .refuse
                 }
                 return .accept(makeHandler(protocolID, connection))
@@ -38,6 +38,7 @@ extension ConnectionHandler {
         handler.onStreamClosed = { stream in
             if stream.direction == .inbound { inbound.closed(stream.protocolID) }
         }
+        handler.onLimit = { [account = swarm.account] in account.hit($0) }
         handler.onGoAway = { connection.peerGoesAway() }
         handler.onClosed = onClosed
         return handler

@@ -78,7 +78,7 @@ extension Swarm {
         }
         switch joined {
         case .done(let result):
-            if case .failure = result { metrics.dialRefused() }
+            if case .failure = result { account.dialRefused() }
             continuation.resume(with: result)
         case .started(let dial):
             dial.start()
@@ -117,7 +117,7 @@ extension Swarm {
             if ended == nil {
                 entry.dial.stop(error)
             } else {
-                metrics.dialFailed()
+                account.dialFailed()
             }
             for waiter in entry.waiters.values { waiter.resume(throwing: error) }
         }

@@ -109,10 +109,10 @@ extension Swarm {
         switch result {
         case .success(let ticket):
             let counts = state.withLockedValue { ($0.ledger.inbound, $0.ledger.total) }
-            metrics.connections(inbound: counts.0, outbound: counts.1 - counts.0)
+            account.connections(inbound: counts.0, outbound: counts.1 - counts.0)
             return ticket
         case .failure(let refusal):
-            metrics.connectionRefused(refusal)
+            account.connectionRefused(refusal)
             logger.debug("Connection refused", metadata: ["reason": "\(refusal.rawValue)"])
             throw refusal
         }

@@ -1,4 +1,5 @@
 public import Logging
+public import Metrics
 import Multiformats
 public import NIOCore
 public import PeerIdentity
@@ -31,14 +32,17 @@ public final class Swarm: Sendable {
     let identity: KeyPair
     let eventLoopGroup: any EventLoopGroup
     let logger: Logger
-    let metrics = SwarmMetrics()
+    let account: SwarmAccount
     let state: NIOLockedValueBox<SwarmState>
 
-    /// - Parameter eventLoopGroup: where connections live, spread over its loops. The caller shuts it down, after the
-    ///   swarm.
+    /// - Parameters:
+    ///   - eventLoopGroup: where connections live, spread over its loops. The caller shuts it down, after the swarm.
+    ///   - metrics: where the swarm's metrics go, which are all named `libp2p_…`.
     public init(
-        identity: KeyPair, configuration: Configuration = .init(), eventLoopGroup: any EventLoopGroup, logger: Logger
+        identity: KeyPair, configuration: Configuration = .init(), eventLoopGroup: any EventLoopGroup,
+        metrics: any MetricsFactory = MetricsSystem.factory, logger: Logger
     ) {
+        account = SwarmAccount(metrics)
         self.identity = identity
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
@@ -89,6 +93,9 @@ public final class Swarm: Sendable {
     public var protocols: [ProtocolID] {
         state.withLockedValue { $0.protocols }
     }
+
+    /// How the swarm fares, and what it has refused.
+    public var statistics: SwarmStatistics { account.statistics }
 
     // MARK: Connections
 
@@ -149,7 +156,7 @@ public final class Swarm: Sendable {
         let result = state.withLockedValue { state -> Result<UInt64, ConnectionLedger.Refusal> in
             Result { () throws(ConnectionLedger.Refusal) in try state.establish(&ticket, peer) }
         }
-        if case .failure(let refusal) = result { metrics.connectionRefused(refusal) }
+        if case .failure(let refusal) = result { account.connectionRefused(refusal) }
         let connection = Connection(
             id: try result.get(), peer: peer, publicKey: publicKey, remoteAddress: remoteAddress,
             localAddress: localAddress, direction: direction, swarm: self, channel: channel)
@@ -177,7 +184,7 @@ public final class Swarm: Sendable {
     }
 
     func handshakeFailed(_ direction: Connection.Direction, _ address: Multiaddr, _ error: Libp2pError) {
-        metrics.handshakeFailed()
+        account.handshakeFailed(error)
         logger.debug("Handshake failed", metadata: ["address": "\(address)", "error": "\(error)"])
     }
 
@@ -187,7 +194,7 @@ public final class Swarm: Sendable {
             state.ledger.release(ticket)
             return (state.ledger.inbound, state.ledger.total)
         }
-        metrics.connections(inbound: counts.0, outbound: counts.1 - counts.0)
+        account.connections(inbound: counts.0, outbound: counts.1 - counts.0)
     }
 
     /// Who shall take an inbound stream.

@@ -1,34 +1,40 @@
 import Metrics
 
-/// The counters of a swarm. No dimension names a peer.
+/// The metrics of a swarm, made once. No dimension names a peer.
 struct SwarmMetrics: Sendable {
-    private let inbound = Gauge(label: "libp2p_connections", dimensions: [("direction", "inbound")])
-    private let outbound = Gauge(label: "libp2p_connections", dimensions: [("direction", "outbound")])
-    private let refused: [ConnectionLedger.Refusal: Counter]
-    private let streamsRefused = Counter(label: "libp2p_streams_refused_total")
-    private let handshakesFailed = Counter(label: "libp2p_handshakes_failed_total")
-    private let dialsFailed = Counter(label: "libp2p_dials_failed_total")
-    private let dialsRefused = Counter(label: "libp2p_dials_refused_total")
-    private let identifyRefused = Counter(label: "libp2p_identify_refused_total")
+    let inbound, outbound: Gauge
+    let connectionsRefused: [ConnectionLedger.Refusal: Counter]
+    let streamsRefused, handshakesFailed, dialsFailed, dialsRefused, identifyRefused: Counter
+    let noiseLimitHits: [NoiseLimit: Counter]
+    let yamuxLimitHits: [YamuxLimit: Counter]
 
-    init() {
-        var refused: [ConnectionLedger.Refusal: Counter] = [:]
-        for reason in ConnectionLedger.Refusal.allCases {
-            refused[reason] = Counter(
-                label: "libp2p_connections_refused_total", dimensions: [("reason", reason.rawValue)])
+    init(_ factory: any MetricsFactory) {
+        func gauge(_ direction: String) -> Gauge {
+            Gauge(label: "libp2p_connections", dimensions: [("direction", direction)], factory: factory)
         }
-        self.refused = refused
+        func counter(_ name: String) -> Counter { Counter(label: "libp2p_\(name)_total", factory: factory) }
+        /// One counter for each case, told apart by a dimension.
+        func counters<Case: CaseIterable & RawRepresentable<String> & Hashable>(
+            _ name: String, by dimension: String, of: Case.Type
+        ) -> [Case: Counter] {
+            Dictionary(
+                uniqueKeysWithValues: Case.allCases.map {
+                    (
+                        $0,
+                        Counter(
+                            label: "libp2p_\(name)_total", dimensions: [(dimension, $0.rawValue)], factory: factory)
+                    )
+                })
+        }
+        inbound = gauge("inbound")
+        outbound = gauge("outbound")
+        connectionsRefused = counters("connections_refused", by: "reason", of: ConnectionLedger.Refusal.self)
+        streamsRefused = counter("streams_refused")
+        handshakesFailed = counter("handshakes_failed")
+        dialsFailed = counter("dials_failed")
+        dialsRefused = counter("dials_refused")
+        identifyRefused = counter("identify_refused")
+        noiseLimitHits = counters("noise_limit_hits", by: "limit", of: NoiseLimit.self)
+        yamuxLimitHits = counters("yamux_limit_hits", by: "limit", of: YamuxLimit.self)
     }
-
-    func connections(inbound inboundCount: Int, outbound outboundCount: Int) {
-        inbound.record(inboundCount)
-        outbound.record(outboundCount)
-    }
-
-    func connectionRefused(_ reason: ConnectionLedger.Refusal) { refused[reason]?.increment() }
-    func streamRefused() { streamsRefused.increment() }
-    func handshakeFailed() { handshakesFailed.increment() }
-    func dialFailed() { dialsFailed.increment() }
-    func dialRefused() { dialsRefused.increment() }
-    func identifyMessageRefused() { identifyRefused.increment() }
 }

@@ -1,5 +1,4 @@
 import DequeModule
-import Metrics
 import NIOCore
 import PeerIdentity
 
@@ -38,6 +37,8 @@ final class YamuxHandler: ChannelInboundHandler {
     let accept: (ProtocolID) -> InboundStreamPolicy
     /// Called after a stream that was opened is gone, and after its handler was told.
     var onStreamClosed: ((Stream) -> Void)?
+    /// Called when something was refused, or the connection ended, because of a limit.
+    var onLimit: ((YamuxLimit) -> Void)?
     /// Called when the peer says that it takes no more streams; the open ones go on.
     var onGoAway: (() -> Void)?
     /// Called once, when the multiplexer ends and every stream is gone. Nil: closed from this side.
@@ -337,14 +338,7 @@ final class YamuxHandler: ChannelInboundHandler {
         }
     }
 
-    func hit(_ limit: YamuxLimit) {
-        Self.limitCounters[limit]?.increment()
-    }
-
-    private static let limitCounters: [YamuxLimit: Counter] = Dictionary(
-        uniqueKeysWithValues: YamuxLimit.allCases.map {
-            ($0, Counter(label: "libp2p_yamux_limit_hits", dimensions: [("limit", $0.rawValue)]))
-        })
+    func hit(_ limit: YamuxLimit) { onLimit?(limit) }
 }
 
 @available(*, unavailable)

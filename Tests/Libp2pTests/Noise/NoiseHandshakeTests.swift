@@ -1,7 +1,8 @@
-import Libp2p
 import PeerIdentity
 import TestSupport
 import Testing
+
+@testable import Libp2p
 
 @Suite struct NoiseHandshakeTests {
     private func handshake(
@@ -193,8 +194,13 @@ import Testing
         }
         let atLimit = try payload(muxers: limits.muxers, hashes: limits.certificateHashes)
         #expect(try respond(to: atLimit, muxers: ["/yamux/1.0.0"]).muxer == "/yamux/1.0.0")
-        for (muxers, hashes) in [(limits.muxers + 1, 0), (0, limits.certificateHashes + 1)] {
-            expectNoiseError(.handshakeFailed) { _ = try respond(to: payload(muxers: muxers, hashes: hashes)) }
+        for (muxers, hashes, limit) in [
+            (limits.muxers + 1, 0, NoiseLimit.muxers), (0, limits.certificateHashes + 1, .certificateHashes),
+        ] {
+            let error = expectNoiseError(.handshakeFailed) {
+                _ = try respond(to: payload(muxers: muxers, hashes: hashes))
+            }
+            #expect(error?.noiseLimit == limit)
         }
     }
 
@@ -210,7 +216,8 @@ import Testing
                     return
                 }
             } else {
-                expectNoiseError(.limitReached) { _ = try responder.receive(message) }
+                let error = expectNoiseError(.limitReached) { _ = try responder.receive(message) }
+                #expect(error?.noiseLimit == .handshakeMessageBytes)
             }
         }
     }
