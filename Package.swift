@@ -45,13 +45,14 @@ let package = Package(
         .systemLibrary(
             name: "CSecp256k1", path: "CSupport/CSecp256k1", pkgConfig: "libsecp256k1",
             providers: [.apt(["libsecp256k1-dev"]), .brew(["secp256k1"])]),
+        .target(name: "CSHA256", path: "CSupport/CSHA256"),
         .target(name: "CWire", dependencies: ["CProtobufC"], path: "CSupport/CWire"),
         .target(name: "CBlockstore", dependencies: ["CLMDB"], path: "CSupport/CBlockstore"),
 
         // Swift, from the bottom up.
         .target(
             name: "Multiformats",
-            dependencies: [.product(name: "Crypto", package: "swift-crypto"), "CSodium"],
+            dependencies: [.product(name: "Crypto", package: "swift-crypto"), "CSodium", "CSHA256"],
             swiftSettings: strict),
         .target(
             name: "PeerIdentity",
@@ -140,7 +141,10 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/TestSupport", swiftSettings: strict),
-        .testTarget(name: "MultiformatsTests", dependencies: ["Multiformats", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "MultiformatsTests",
+            dependencies: ["Multiformats", "TestSupport", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
         .testTarget(
             name: "PeerIdentityTests", dependencies: ["PeerIdentity", "Multiformats", "TestSupport"],
             swiftSettings: strict),

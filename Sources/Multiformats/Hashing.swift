@@ -16,6 +16,7 @@ extension Multihash {
     ///   ``MultiformatsLimits/identityDigestLength`` bytes.
     public static func hash(_ data: UnsafeRawBufferPointer, with code: Code) throws(MultiformatsError) -> Multihash {
         switch code {
+        case .sha2_256 where SHA256Kernel.isFast: return SHA256Kernel.hash(data)
         case .sha2_256:
             var function = SHA256()
             function.update(bufferPointer: data)
@@ -43,6 +44,16 @@ extension Multihash {
                 message: "the hash function \(code) cannot be computed here; "
                     + "known are identity, sha2-256, sha2-512, sha3-256 and blake2b-256")
         }
+    }
+
+    /// The multihashes of two pieces of data at once. For SHA2-256, on processors with instructions for it, that takes
+    /// little more than half of the time of one after the other.
+    /// - Throws: as ``hash(_:with:)-(UnsafeRawBufferPointer,_)``, when either of them does.
+    public static func hash(
+        _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, with code: Code
+    ) throws(MultiformatsError) -> (Multihash, Multihash) {
+        if code == .sha2_256, SHA256Kernel.isFast { return SHA256Kernel.hash(first, second) }
+        return (try hash(first, with: code), try hash(second, with: code))
     }
 
     /// The multihash of `data`.

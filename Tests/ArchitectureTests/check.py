@@ -14,9 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"Logging", "Metrics", "DequeModule", "OrderedCollections", "HeapModule", "HashTreeCollections", "Atomics"}
 NIO = {"NIOCore", "NIOPosix", "NIOConcurrencyHelpers", "NIOTLS", "NIOSSL"}
 ARROWS = {
+    "CSHA256": set(),
     "CWire": {"CProtobufC"},
     "CBlockstore": {"CLMDB"},
-    "Multiformats": {"CSodium", "Crypto"},
+    "Multiformats": {"CSodium", "CSHA256", "Crypto"},
     "PeerIdentity": {"Multiformats", "CSodium", "CWire", "CSecp256k1", "Crypto", "CryptoExtras"},
     "Blockstore": {"Multiformats", "CBlockstore", "NIOCore", "NIOConcurrencyHelpers"} | BASICS,
     "Libp2p": {"PeerIdentity", "CWire", "Multiformats", "Crypto"} | NIO | BASICS,
@@ -33,6 +34,7 @@ NO_FOUNDATION = set(ARROWS) - {"BitswapNode", "BitswapCLI"}
 # A C module is imported only in files whose names say so.
 C_FILES = {
     "CSodium": "+Sodium.swift",
+    "CSHA256": "+SHA.swift",
     "CLMDB": "+LMDB.swift",
     "CBlockstore": "+LMDB.swift",
     "CWire": "+Wire.swift",
