@@ -19,11 +19,11 @@ class Failure(AssertionError):
 TESTS = []
 
 
-def test(title, seconds=60):
-    """Marks a function as a test; it is ended, and has failed, after so many seconds."""
+def test(title, seconds=60, long=False):
+    """Marks a function as a test; it is ended, and has failed, after so many seconds. Long ones run when asked for."""
 
     def mark(function):
-        TESTS.append((title, seconds, function))
+        TESTS.append((title, seconds, long, function))
         return function
 
     return mark
@@ -47,6 +47,34 @@ class Case:
 
     def log(self, *words):
         print(f"[{time.monotonic() - BEGAN:7.2f}]", *words, flush=True)
+
+    # The network
+
+    def slow_down(self, megabits, device="lo", within=()):
+        """Lets what a device sends pass at so many megabits a second, and no faster."""
+        rate = ["rate", f"{megabits}mbit", "burst", "512kb", "latency", "1s"]  # packets on loopback reach 64 KiB
+        subprocess.run([*within, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate], check=True)
+
+    def network(self, number, megabits):
+        """A network of its own for a node, joined with the test's by a cable, on which the node sends at so many
+        megabits a second. Returns the node's IPv4 address, and what to put in front of its command."""
+        name, ours, theirs = f"net{number}", f"10.77.{number}.1", f"10.77.{number}.2"
+        if not Path("/run/netns").is_dir():
+            # Seen by this test alone, which has a mount namespace to itself.
+            subprocess.run("mount -t tmpfs none /run && mkdir /run/netns", shell=True, check=True)
+        inside = ["ip", "netns", "exec", name]
+        for command in (
+            f"ip netns add {name}",
+            f"ip link add cable{number} type veth peer name cable netns {name}",
+            f"ip addr add {ours}/24 dev cable{number}",
+            f"ip link set cable{number} up",
+            f"ip -n {name} addr add {theirs}/24 dev cable",
+            f"ip -n {name} link set cable up",
+            f"ip -n {name} link set lo up",
+        ):
+            subprocess.run(command.split(), check=True)
+        self.slow_down(megabits, "cable", inside)
+        return theirs, inside
 
     # Assertions
 
@@ -123,10 +151,10 @@ def read_line(process, seconds, what):
 class Peer:
     """A driver in a process of its own: one JSON array in, one JSON object out, a line each."""
 
-    def __init__(self, case, name, script, *arguments):
+    def __init__(self, case, name, script, *arguments, environment=None):
         self.case, self.name = case, name
         command = [sys.executable, HERE / script, *(json.dumps(a) for a in arguments)]
-        self.process = case.start(name, command, stdin=subprocess.PIPE)
+        self.process = case.start(name, command, environment, stdin=subprocess.PIPE)
         self.__dict__.update(json.loads(read_line(self.process, 60, "its first line")))
 
     def ask(self, *command):

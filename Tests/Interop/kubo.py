@@ -5,17 +5,26 @@ import json
 import os
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness import Failure, Peer, serve_lines
 
 
-class Kubo(Peer):
-    """A Kubo that knows nobody, listens on one loopback port, and neither announces nor looks for anyone."""
+# What its Bitswap server is asked and sends, a JSON object a line.
+LOG = {"GOLOG_LOG_LEVEL": "error,engine=debug,bitswap-server=debug", "GOLOG_LOG_FMT": "json"}
 
-    def __init__(self, case, name="kubo", port=4101, **configuration):
-        self.listen = f"/ip4/127.0.0.1/tcp/{port}"
-        super().__init__(case, name, "kubo.py", str(case.path(name)), {"Addresses.Swarm": [self.listen], **configuration})
+
+class Kubo(Peer):
+    """A Kubo that knows nobody, listens on one loopback port, and neither announces nor looks for anyone.
+
+    Made again under the same name, it goes on with its repository.
+    """
+
+    def __init__(self, case, name="kubo", port=4101, ip="/ip4/127.0.0.1", **configuration):
+        self.listen = f"{ip}/tcp/{port}"
+        changes = {"Addresses.Swarm": [self.listen], **configuration}
+        super().__init__(case, name, "kubo.py", str(case.path(name)), changes, environment=LOG)
         self.address = f"{self.listen}/p2p/{self.id}"
 
     def add(self, path):
@@ -37,10 +46,29 @@ class Kubo(Peer):
     def peers(self):
         return json.loads(self.do("ListPeersIDs") or "[]") or []
 
+    def _logged(self):
+        for line in self.log_text.splitlines():
+            if line.startswith("{") and line.endswith("}"):
+                yield json.loads(line)
+
+    def asked(self, kind):
+        """The CIDs that others have asked it for, in order: of kind want-block, want-have or cancel."""
+        return [entry["cid"] for entry in self._logged() if entry["msg"] == f"Bitswap engine <- {kind}"]
+
+    def sent(self, kind="BLOCK"):
+        """The CIDs that it has answered for, in order: with a BLOCK, a HAVE or a DONT_HAVE."""
+        return [entry["cid"] for entry in self._logged() if entry.get("type") == kind and "cid" in entry]
+
     def call(self, function, *arguments, seconds):
         status = self.do(function, *arguments, seconds=seconds)
         if status != 0:
             raise Failure(f"{self.name}: {function}{arguments} came back with {status}")
+
+
+def kubos(case, names):
+    """Several, started at once, on ports from 4101 on."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda name, port: Kubo(case, name, port), names, range(4101, 4101 + len(names))))
 
 
 TEXT = "AddFile GetNodeID GetNodeMultiAddrs ListPeers ListPeersIDs FindPeer ListPins".split()
