@@ -6,10 +6,13 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness import Failure, brief, read_line
 
 FAILED, NOT_FOUND, USAGE = 1, 2, 64
+CEILING = 256 << 20  # of what all peers together can make an exchange keep, by default
+HEADROOM = 128 << 20  # for the process itself, and what malloc keeps for later
 
 
 @dataclass
@@ -54,11 +57,12 @@ class Node:
             )
         return result
 
-    def start(self, name, *words):
-        return self.case.start(f"{self.name}-{name}", [self.case.bitswap, *words], self.environment)
+    def start(self, name, *words, before=()):
+        return self.case.start(f"{self.name}-{name}", [*before, self.case.bitswap, *words], self.environment)
 
-    def serve(self, *words, listen="/ip4/127.0.0.1/tcp/0"):
-        return Serving(self, ["serve", "--json", "--no-mdns", "--listen", listen, *words])
+    def serve(self, *words, listen="/ip4/127.0.0.1/tcp/0", before=()):
+        """Starts `bitswap serve`; before is put in front of the command."""
+        return Serving(self, ["serve", "--json", "--no-mdns", "--listen", listen, *words], before)
 
     def put(self, data):
         """Stores bytes as a raw block; returns its CID."""
@@ -86,13 +90,21 @@ class Node:
         """The blocks held, as raw CIDs: they are known by their multihashes alone."""
         return self.run("block", "ls").lines
 
+    def stat(self):
+        """How the running node fares."""
+        return json.loads(self.run("stat", "--json").out)
+
+    def limit_hits(self):
+        """How often each limit was hit that ever was, by name."""
+        return self.stat()["exchange"].get("limitHits", {})
+
 
 class Serving:
     """`bitswap serve`, once it says that it listens."""
 
-    def __init__(self, node, words):
+    def __init__(self, node, words, before):
         self.node = node
-        self.process = node.start("serve", *words)
+        self.process = node.start("serve", *words, before=before)
         first = json.loads(read_line(self.process, 20, "the line that says it listens"))
         self.id, self.addresses = first["peer"], first["addresses"]
         node.case.equal(first["event"], "listening", "the first event")
@@ -110,6 +122,18 @@ class Serving:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    @property
+    def memory(self):
+        """Bytes that the process has in memory; pages of its files, the store's among them, do not count."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("RssAnon:")[1].split()[0]) << 10
+
+    @property
+    def processor_seconds(self):
+        """That the process has spent since it began."""
+        times = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def log_text(self):

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Runs the tests with real peers: each in a process, a network, a process table and a directory of its own.
 
-    run.py --bitswap PATH [--list] [--keep] [WORD...]     words narrow to the tests whose file or title holds them all
+    run.py --bitswap PATH [--long] [--list] [--keep] [WORD...]
+
+Words narrow to the tests whose file or title holds them all. The long ones run by themselves, with --long.
 
 A test never leaves its network namespace, which has a loopback interface and nothing else. When the test ends, or its
 time is up, the kernel ends everything that it started. A machine that cannot make namespaces fails the tests: they are
@@ -25,14 +27,14 @@ HERE = Path(__file__).resolve().parent
 NAMESPACES = ["--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
 
 
-def collect(words):
+def collect(words, long):
     found = []
     for path in sorted(HERE.glob("test_*.py")):
         harness.TESTS.clear()
         importlib.import_module(path.stem)
-        for index, (title, seconds, _) in enumerate(harness.TESTS):
+        for index, (title, seconds, is_long, _) in enumerate(harness.TESTS):
             group = path.stem.removeprefix("test_")
-            if all(word.lower() in f"{group}: {title}".lower() for word in words):
+            if is_long == long and all(word.lower() in f"{group}: {title}".lower() for word in words):
                 found.append((path.stem, index, f"{group}: {title}", seconds))
     return found
 
@@ -53,7 +55,7 @@ def namespace():
 
 
 def run_all(options):
-    tests = collect(options.words)
+    tests = collect(options.words, options.long)
     if options.list:
         for _, _, title, seconds in tests:
             print(f"{title} (at most {seconds} s)")
@@ -113,7 +115,7 @@ def run_one(options):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     module, index = options.one.split(":")
     importlib.import_module(module)
-    title, _, function = harness.TESTS[int(index)]
+    *_, function = harness.TESTS[int(index)]
     case = harness.Case(options.directory, options.bitswap)
     status = 1
     try:
@@ -133,6 +135,7 @@ def run_one(options):
 def main():
     parser = argparse.ArgumentParser(description="the tests with real peers")
     parser.add_argument("--bitswap", required=True, type=os.path.abspath, help="the binary under test")
+    parser.add_argument("--long", action="store_true", help="run the long tests, and no others")
     parser.add_argument("--list", action="store_true", help="name the tests, run none")
     parser.add_argument("--keep", action="store_true", help="leave the directories of the tests")
     parser.add_argument("--one", help=argparse.SUPPRESS)

@@ -1,6 +1,5 @@
 """What the command line says to bad input, and how processes share a repository and end."""
 
-import json
 import os
 import signal
 import socket
@@ -230,7 +229,7 @@ def running_node(t):
     refused(t, one, USAGE, "connect", "nonsense", says="nonsense")
     cid = two.put(b"over the connection that is there")
     t.equal(one.get(cid)[1]["peer"], second.id, "the peer that a running node fetched from")
-    t.check(json.loads(one.run("stat", "--json").out), "stat --json says nothing")
+    t.check(one.stat(), "stat --json says nothing")
     t.check(one.run("stat").out, "stat says nothing")
     second.kill()
     t.eventually(lambda: one.run("peers").lines == [], "the other is gone")

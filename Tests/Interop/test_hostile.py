@@ -1,6 +1,5 @@
 """Peers that lie. What they send is refused, said, and stored nowhere."""
 
-import json
 import os
 import select
 import socket
@@ -71,7 +70,7 @@ def unasked(t):
     pushed = [stranger.push(serving.id, b"nobody asked for this: " + os.urandom(16)) for _ in range(3)]
     t.equal(stranger.get(held, serving.id)[0], b"held from the start", "what it asks for it gets all the same")
     t.eventually(lambda: stranger.id in serving.log_text, "serve reports who sent what nobody asked for")
-    t.equal(json.loads(node.run("stat", "--json").out)["exchange"]["refusedBlocks"], 3, "blocks refused, as stat counts")
+    t.equal(node.stat()["exchange"]["refusedBlocks"], 3, "blocks refused, as stat counts")
     for cid in pushed:
         t.check(not node.has(cid), f"stored: {cid}")
     t.equal(node.list(), [held], "what is stored")
