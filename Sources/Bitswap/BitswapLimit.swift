@@ -8,6 +8,9 @@ enum BitswapLimit: String, Hashable, Sendable, CaseIterable {
     case cidBytes
     case prefixBytes
     case wantsPerPeer
+    case subscriptionsPerPeer
+    case subscriptions
+    case subscriptionLifetime
     case outstandingWantsPerPeer
     case outstandingBytesPerPeer
     case unstoredBytesPerStream

@@ -14,8 +14,16 @@ public struct BitswapLimits: Sendable, Hashable {
     public var cidBytes = 512
     /// Bytes of the prefix of a block's CID.
     public var prefixBytes = 64
-    /// Wants that are kept for one peer, held or not. When it is full, new wants of a lower or the same priority are dropped.
+    /// Wants of one peer that wait for their look-up or for their turn. One more takes the place of the one with the lowest
+    /// priority, if its own is higher, or is dropped.
     public var wantsPerPeer = 16_384
+    /// Wants of one peer that are kept for blocks that we do not hold, in case they come. One more takes the place of the
+    /// one with the lowest priority, if its own is higher, or is only answered with DONT_HAVE, if it asks for that.
+    public var subscriptionsPerPeer = 8_192
+    /// The same over all peers. No peer may have more of them than are left free, so that others find room.
+    public var subscriptions = 131_072
+    /// How long a want is kept for a block that we do not hold. It then ends in silence; asking again begins it anew.
+    public var subscriptionLifetime: Duration = .seconds(600)
     /// Wants that we keep outstanding at one peer. Kubo drops wants past 1,024, in no order.
     public var outstandingWantsPerPeer = 1_024
     /// Bytes of response written to one peer and not yet taken by the socket.

@@ -33,7 +33,7 @@ public final class Exchange: Sendable {
     let logger: Logger
     let client: NIOLockedValueBox<Client>
     let peers = NIOLockedValueBox<[PeerID: ExchangePeer]>([:])
-    let subscriptions = NIOLockedValueBox(Subscriptions())
+    let subscriptions: NIOLockedValueBox<Subscriptions>
     let account: Account
     let ingest = Ingest()
     private let callers = NIOLockedValueBox<[Client.WaiterID: Caller]>([:])
@@ -58,6 +58,7 @@ public final class Exchange: Sendable {
         self.store = store
         self.network = network
         self.configuration = configuration
+        self.subscriptions = NIOLockedValueBox(Subscriptions(limit: configuration.limits.subscriptions))
         self.time = time
         self.logger = logger
         self.client = NIOLockedValueBox(Client(limits: configuration.limits, stallTime: configuration.stallTime))
@@ -188,20 +189,6 @@ public final class Exchange: Sendable {
         announce(blocks)
     }
 
-    /// Gives the blocks to the peers that wait for them.
-    func announce(_ blocks: [Block]) {
-        let subscribers = subscriptions.withLockedValue { subscriptions in
-            blocks.flatMap { block in subscriptions.take(block.cid.multihash).map { ($0, block.bytes.readableBytes) } }
-        }
-        guard !subscribers.isEmpty else { return }
-        for (subscriber, size) in subscribers {
-            guard let peer = peers.withLockedValue({ $0[subscriber.peer] }) else { continue }
-            if peer.state.withLockedValue({ $0.ledger.available(subscriber.cid, size: size) }) {
-                peer.responses.wake.raise()
-            }
-        }
-    }
-
     /// Stores fetched blocks, all that have come since the last time in one go, and resumes whoever waits for them.
     private func storeArrivals() async {
         for await _ in ingest.signal.raised {
@@ -260,7 +247,7 @@ public final class Exchange: Sendable {
         }
         guard let gone else { return }
         gone.end()
-        subscriptions.withLockedValue { $0.removeAll(of: peer) }
+        forgetWants(of: gone, forGood: true)
         perform(effects)
     }
 }

@@ -6,6 +6,8 @@ final class ExchangePeer: Sendable {
     struct State {
         var ledger: Ledger
         var connections = 1
+        /// The last connection is gone: nothing is entered into the ledger any more.
+        var hasEnded = false
     }
 
     let id: PeerID

@@ -43,3 +43,10 @@ extension MessageDecoder {
         return try decoder.decode(body)
     }
 }
+
+/// A want of the block of this text.
+func entry(
+    _ text: String, _ type: WantType = .block, priority: Int32 = 1, sendDontHave: Bool = true
+) -> Message.Entry {
+    Message.Entry(cid: cid(text), priority: priority, kind: .want(type, sendDontHave: sendDontHave))
+}

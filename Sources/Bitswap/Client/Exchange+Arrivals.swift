@@ -24,21 +24,13 @@ extension Exchange {
             perform(client.withLockedValue { $0.received(presences: message.presences, from: peer) })
         }
         if message.unreadableBlocks > 0 { refuse(message.unreadableBlocks, from: peer) }
-        if message.blocks.isEmpty { whenStored() } else { receive(message.blocks, from: peer, whenStored: whenStored) }
-    }
-
-    private func receive(wantlist message: Message, from peer: ExchangePeer) {
-        let changes = peer.state.withLockedValue { $0.ledger.apply(message.entries, isFull: message.isFull) }
-        if !changes.unsubscribed.isEmpty {
-            subscriptions.withLockedValue { $0.remove(changes.unsubscribed, of: peer.id) }
-        }
-        account.wantsDropped(changes.overflow, by: .wantsPerPeer)
-        peer.responses.wake.raise()
+        if message.blocks.isEmpty { whenStored() } else { receive(message.blocks, from: known, whenStored: whenStored) }
     }
 
     private func receive(
-        _ received: [Message.ReceivedBlock], from peer: PeerID, whenStored: @escaping @Sendable () -> Void
+        _ received: [Message.ReceivedBlock], from known: ExchangePeer, whenStored: @escaping @Sendable () -> Void
     ) {
+        let peer = known.id
         // Only what was asked of this peer is worth a hash.
         guard client.withLockedValue({ $0.awaitsBlock(from: peer) }) else {
             refuse(received.count, from: peer)
@@ -71,6 +63,10 @@ extension Exchange {
         }
         perform(effects)
         account.blocksReceived(arrivals)
+        known.state.withLockedValue {
+            $0.ledger.received(
+                blocks: arrivals.blocks + arrivals.duplicateBlocks, bytes: arrivals.bytes + arrivals.duplicateBytes)
+        }
         if refused > 0 { refuse(refused, from: peer) }
         if accepted.isEmpty {
             whenStored()

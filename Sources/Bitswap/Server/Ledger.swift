@@ -4,11 +4,16 @@ import Multiformats
 
 /// What one peer wants of us, and what it has been given: the server's side for one peer, as a pure state machine.
 ///
-/// A want comes in (``apply(_:)``), its CID is looked up in the store by the caller (``takeLookups(limit:)``, then
-/// ``resolve(_:)``), and it is answered (``next(budget:)``) or, when we do not hold the block, kept until it arrives
-/// (``available(_:size:)``). It leaves the ledger when its bytes were written (``sent(_:)``); when they never will be
+/// A want comes in (``apply(_:isFull:now:)``), its CID is looked up in the store by the caller
+/// (``takeLookups(limit:)``, then ``resolve(_:sizes:now:room:)``), and it is answered (``next(budget:version:)``) or, when
+/// we do not hold the block, kept as a subscription until the block comes (``available(_:size:now:)``) or its time is
+/// over (``expire(now:)``). It leaves the ledger when its bytes were written (``sent(_:)``); when they never will be
 /// (``lost(_:)``) it is in the queue again.
+///
+/// Wants and subscriptions have a budget each. When one is full, the want with the lowest priority goes, the latest first;
+/// a want whose answer is under way never does.
 struct Ledger {
+    /// A want as its peer put it.
     struct Want: Hashable {
         var cid: CID
         var type: WantType
@@ -16,250 +21,422 @@ struct Ledger {
         var sendDontHave: Bool
     }
 
-    private enum State: Hashable {
-        /// Waits for its look-up.
-        case new
-        /// Waits for its turn; the block has this size.
-        case ready(size: Int)
-        /// Answered in a message that is not written yet.
-        case answering
-        /// We do not hold the block. Its peer was told so, if it asked for that.
-        case absent(told: Bool)
+    /// One want on its way through a look-up or a message.
+    struct Item {
+        let cid: CID
+        var size = 0
+        /// When the want came, or the block, whichever was later.
+        let since: Duration
+        let slot: Int32
+        let serial: UInt64
     }
 
-    private struct Entry {
-        var want: Want
-        var state: State
-        /// Distinguishes this want from an earlier one for the same CID, whose answer may still be under way.
+    /// A place in a queue. It is stale when the want has another serial number or is in another state by now.
+    struct Place {
+        var slot: Int32
         var serial: UInt64
     }
 
-    private struct Turn: Comparable {
+    /// A place among others by priority: the greatest goes first.
+    struct Turn: Comparable {
         var priority: Int32
+        var slot: Int32
         var serial: UInt64
-        var cid: CID
 
-        static func < (a: Turn, b: Turn) -> Bool { (a.priority, b.serial) < (b.priority, a.serial) }
-        static func == (a: Turn, b: Turn) -> Bool { a.serial == b.serial }
-    }
-
-    /// What one response message says.
-    struct Envelope {
-        struct Item {
-            var cid: CID
-            var size: Int
-            fileprivate var serial: UInt64
+        static func < (a: Turn, b: Turn) -> Bool {
+            a.priority == b.priority ? a.serial > b.serial : a.priority < b.priority
         }
-        var blocks: [Item] = []
-        var haves: [Item] = []
-        var dontHaves: [Item] = []
-        var isEmpty: Bool { blocks.isEmpty && haves.isEmpty && dontHaves.isEmpty }
-        fileprivate var items: [Item] { blocks + haves + dontHaves }
+        static func == (a: Turn, b: Turn) -> Bool { a.serial == b.serial && a.priority == b.priority }
     }
 
-    private var entries: [CID: Entry] = [:]
-    private var lookups: Deque<CID> = []
-    private var turns: Heap<Turn> = []
-    private var denials: Deque<Turn> = []
+    private enum Budget: Int {
+        case wants, subscriptions
+
+        func limit(isPerPeer: Bool) -> BitswapLimit {
+            switch self {
+            case .wants: .wantsPerPeer
+            case .subscriptions: isPerPeer ? .subscriptionsPerPeer : .subscriptions
+            }
+        }
+    }
+
+    let limits: BitswapLimits
+    var table = WantTable()
+    /// Wants of each state in the order of their coming; only blocks are ordered by priority.
+    private var lookups: Deque<Place> = []
+    var blocks: Heap<Turn> = []
+    var haves: Deque<Place> = []
+    var dontHaves: Deque<Place> = []
+    private var subscriptions: Deque<Place> = []
+    /// The order of giving wants up, made when a budget is full and let go of when it is not.
+    private var victims: [Heap<Turn>?] = [nil, nil]
     private var lastSerial: UInt64 = 0
+    private(set) var subscriptionCount = 0
     /// Bytes of blocks that wait for their turn.
-    private(set) var queuedBytes = 0
-    private(set) var sentBytes = 0
-    private(set) var sentBlocks = 0
-    private let limits: BitswapLimits
+    var queuedBytes = 0
+    var sentBytes = 0
+    var sentBlocks = 0
+    private(set) var receivedBytes = 0
+    private(set) var receivedBlocks = 0
 
     init(limits: BitswapLimits) { self.limits = limits }
 
-    var wants: [Want] { entries.values.map(\.want) }
-    var count: Int { entries.count }
-    var hasWork: Bool { !lookups.isEmpty || !turns.isEmpty || !denials.isEmpty }
+    var wants: [Want] {
+        table.slots.filter { $0.state != .none }.map {
+            Want(cid: $0.cid, type: $0.type, priority: $0.priority, sendDontHave: $0.sendDontHave)
+        }
+    }
+    var count: Int { table.count }
+    /// Wants that are not subscriptions.
+    var heldCount: Int { table.count - subscriptionCount }
+    var hasWork: Bool { hasLookups || hasAnswers }
+    var hasLookups: Bool { !lookups.isEmpty }
+    var hasAnswers: Bool { !blocks.isEmpty || !haves.isEmpty || !dontHaves.isEmpty }
 
     /// Elements of all queues, stale ones included.
-    var queueLength: Int { lookups.count + turns.count + denials.count }
+    var queueLength: Int {
+        lookups.count + blocks.count + haves.count + dontHaves.count + subscriptions.count
+            + victims.reduce(0) { $0 + ($1?.count ?? 0) }
+    }
 
+    /// What a change means for others than this peer.
     struct Changes {
-        /// CIDs that were dropped because the ledger is full.
-        var overflow = 0
+        /// Wants that were dropped for want of room, by the limit that there is.
+        var dropped: [BitswapLimit: Int] = [:]
+        /// Subscriptions whose time is over.
+        var expired = 0
+        /// CIDs whose arrival this peer waits for from now on.
+        var subscribed: [CID] = []
         /// CIDs whose arrival this peer no longer waits for.
         var unsubscribed: [CID] = []
     }
 
+    /// Blocks came from this peer that we had asked it for.
+    mutating func received(blocks: Int, bytes: Int) {
+        receivedBlocks += blocks
+        receivedBytes += bytes
+    }
+
+    // MARK: Wantlists
+
     /// Takes in a wantlist of the peer's.
-    mutating func apply(_ entries: [Message.Entry], isFull: Bool) -> Changes {
+    mutating func apply(_ entries: [Message.Entry], isFull: Bool, now: Duration) -> Changes {
         var changes = Changes()
-        if isFull {
-            changes.unsubscribed = Array(self.entries.keys)
-            clear()
-        }
+        expire(now: now, &changes)
+        if isFull { removeAll(but: entries, &changes) }
         for entry in entries {
             switch entry.kind {
             case .cancel:
-                if remove(entry.cid) { changes.unsubscribed.append(entry.cid) }
+                if let slot = table.slot(of: entry.cid) { remove(slot, &changes) }
             case .want(let type, let sendDontHave):
                 let want = Want(cid: entry.cid, type: type, priority: entry.priority, sendDontHave: sendDontHave)
-                if !add(want) { changes.overflow += 1 }
+                if let slot = table.slot(of: want.cid) {
+                    update(slot, want, now, &changes)
+                } else if makeRoom(.wants, for: want.priority, &changes) {
+                    insert(want, now)
+                }
             }
         }
         compact()
         return changes
     }
 
-    /// Drops stale turns: a peer that wants and cancels in a storm must not grow the queues past its wants.
-    private mutating func compact() {
-        let bound = 2 * entries.count + 64
-        if turns.count > bound { turns = Heap(turns.unordered.filter { entries[$0.cid]?.serial == $0.serial }) }
-        if denials.count > bound { denials = Deque(denials.filter { entries[$0.cid]?.serial == $0.serial }) }
-        if lookups.count > bound { lookups = Deque(entries.values.lazy.filter { $0.state == .new }.map(\.want.cid)) }
-    }
-
-    private mutating func add(_ want: Want) -> Bool {
-        if let known = entries[want.cid] {
-            // The answer is being written already: it will do, unless it is a HAVE and the block is wanted now.
-            let isUpgrade = known.want.type == .have && want.type == .block
-            if known.state == .answering || known.state == .new, !isUpgrade { return true }
-            _ = remove(want.cid)
-        } else if entries.count >= limits.wantsPerPeer {
-            return false
+    /// What a full wantlist does not name is no longer wanted. What it does name goes on as it was: its answer may be
+    /// under way.
+    private mutating func removeAll(but entries: [Message.Entry], _ changes: inout Changes) {
+        guard table.count > 0 else { return }
+        var named: Set<Int32> = []
+        for entry in entries where entry.kind != .cancel {
+            if let slot = table.slot(of: entry.cid) { named.insert(slot) }
         }
+        for (slot, entry) in table.slots.enumerated() where entry.state != .none && !named.contains(Int32(slot)) {
+            remove(Int32(slot), &changes)
+        }
+    }
+
+    private mutating func insert(_ want: Want, _ now: Duration) {
         lastSerial += 1
-        entries[want.cid] = Entry(want: want, state: .new, serial: lastSerial)
-        lookups.append(want.cid)
-        return true
+        let slot = table.insert(
+            WantTable.Entry(
+                cid: want.cid, since: now, serial: lastSerial, priority: want.priority, type: want.type,
+                sendDontHave: want.sendDontHave, state: .new))
+        lookups.append(Place(slot: slot, serial: lastSerial))
+        enroll(slot, .wants)
     }
 
-    private mutating func remove(_ cid: CID) -> Bool {
-        guard let entry = entries.removeValue(forKey: cid) else { return false }
-        if case .ready(let size) = entry.state { queuedBytes -= size }
-        return true
+    /// The peer wants again what it wants already.
+    private mutating func update(_ slot: Int32, _ want: Want, _ now: Duration, _ changes: inout Changes) {
+        // A want of the block is never lessened to one of a HAVE.
+        let isUpgrade = table[slot].type == .have && want.type == .block
+        switch table[slot].state {
+        case .none: return
+        case .new, .lookingUp:
+            set(slot, want, isUpgrade)
+        case .ready:
+            guard isUpgrade || want.priority != table[slot].priority else { return }
+            set(slot, want, isUpgrade)
+            if isUpgrade || isAnsweredByBlock(slot) {
+                if isUpgrade, !isAnsweredByBlock(slot, as: .have) { queuedBytes += table[slot].size }
+                blocks.insert(turn(slot))
+            }
+        case .answering:
+            // The answer on its way will do, unless it is a HAVE and the block is wanted now.
+            if isUpgrade { lookUpAgain(slot, want, now) }
+        case .denied:
+            lookUpAgain(slot, want, now)
+        case .absent:
+            guard makeRoom(.wants, for: want.priority, &changes) else { return }
+            unsubscribe(slot, &changes)
+            lookUpAgain(slot, want, now)
+        }
     }
 
-    mutating func clear() {
-        entries = [:]
+    private mutating func set(_ slot: Int32, _ want: Want, _ isUpgrade: Bool) {
+        if isUpgrade { table[slot].type = .block }
+        table[slot].sendDontHave = want.sendDontHave
+        guard table[slot].priority != want.priority else { return }
+        table[slot].priority = want.priority
+        enroll(slot, .wants)
+    }
+
+    private mutating func lookUpAgain(_ slot: Int32, _ want: Want, _ now: Duration) {
+        renumber(slot)
+        table[slot].state = .new
+        table[slot].since = now
+        table[slot].type = table[slot].type == .block ? .block : want.type
+        table[slot].priority = want.priority
+        table[slot].sendDontHave = want.sendDontHave
+        lookups.append(Place(slot: slot, serial: lastSerial))
+        enroll(slot, .wants)
+    }
+
+    private mutating func renumber(_ slot: Int32) {
+        lastSerial += 1
+        table[slot].serial = lastSerial
+    }
+
+    func turn(_ slot: Int32) -> Turn {
+        Turn(priority: table[slot].priority, slot: slot, serial: table[slot].serial)
+    }
+
+    /// Whether a want that is ready is answered by the block itself, to a peer that knows HAVE.
+    func isAnsweredByBlock(_ slot: Int32, as type: WantType? = nil) -> Bool {
+        (type ?? table[slot].type) == .block || table[slot].size <= limits.haveReplacedByBlockBytes
+    }
+
+    mutating func remove(_ slot: Int32, _ changes: inout Changes) {
+        switch table[slot].state {
+        case .ready where isAnsweredByBlock(slot): queuedBytes -= table[slot].size
+        case .absent: unsubscribe(slot, &changes)
+        default: break
+        }
+        table.remove(slot)
+    }
+
+    private mutating func unsubscribe(_ slot: Int32, _ changes: inout Changes) {
+        subscriptionCount -= 1
+        changes.unsubscribed.append(table[slot].cid)
+    }
+
+    /// Forgets all wants.
+    mutating func clear() -> Changes {
+        let changes = Changes(unsubscribed: table.slots.filter { $0.state == .absent }.map(\.cid))
+        table.removeAll()
         lookups = []
-        turns = []
-        denials = []
+        blocks = []
+        haves = []
+        dontHaves = []
+        subscriptions = []
+        victims = [nil, nil]
+        subscriptionCount = 0
         queuedBytes = 0
+        return changes
+    }
+
+    // MARK: Budgets
+
+    /// Makes room for one more in a budget, at the cost of what has a lower priority. Returns whether there is room; if not,
+    /// the newcomer is dropped.
+    private mutating func makeRoom(
+        _ budget: Budget, for priority: Int32, within allowance: Int = .max, besides own: Int = 0,
+        _ changes: inout Changes
+    ) -> Bool {
+        let (count, limit) =
+            switch budget {
+            case .wants: (heldCount, limits.wantsPerPeer)
+            case .subscriptions: (subscriptionCount, limits.subscriptionsPerPeer)
+            }
+        if count - own < min(limit, allowance) { return true }
+        changes.dropped[budget.limit(isPerPeer: limit <= allowance), default: 0] += 1
+        guard let victim = lowest(budget), table[victim].priority < priority else { return false }
+        victims[budget.rawValue]?.removeMin()
+        remove(victim, &changes)
+        return true
+    }
+
+    /// Lines up a want with those that may be given up, if a budget is full.
+    private mutating func enroll(_ slot: Int32, _ budget: Budget) {
+        let turn = turn(slot)
+        victims[budget.rawValue]?.insert(turn)
+    }
+
+    /// The want that is first to be given up.
+    private mutating func lowest(_ budget: Budget) -> Int32? {
+        func counts(_ entry: WantTable.Entry) -> Bool { entry.isEvictable && entry.isHeld == (budget == .wants) }
+        var heap = victims[budget.rawValue].take() ?? Heap(turns(where: counts))
+        defer { victims[budget.rawValue] = heap }
+        while let turn = heap.min {
+            if turn == self.turn(turn.slot), counts(table[turn.slot]) { return turn.slot }
+            heap.removeMin()
+        }
+        return nil
+    }
+
+    private func turns(where isIncluded: (WantTable.Entry) -> Bool) -> [Turn] {
+        table.slots.indices.compactMap { isIncluded(table.slots[$0]) ? turn(Int32($0)) : nil }
+    }
+
+    /// Drops what is stale: a peer that wants and cancels in a storm must not grow the queues past its wants, nor keep the
+    /// memory of wants that are gone.
+    mutating func compact() {
+        let bound = 2 * table.count + 64
+        if table.isSparse {
+            let moved = table.shrink()
+            func keep(_ slot: Int32) -> Int32? { moved[Int(slot)] < 0 ? nil : moved[Int(slot)] }
+            func keep(_ place: Place) -> Place? { keep(place.slot).map { Place(slot: $0, serial: place.serial) } }
+            lookups = Deque(lookups.compactMap(keep))
+            haves = Deque(haves.compactMap(keep))
+            dontHaves = Deque(dontHaves.compactMap(keep))
+            subscriptions = Deque(subscriptions.compactMap(keep))
+            blocks = Heap(
+                blocks.unordered.compactMap { turn in
+                    keep(turn.slot).map { Turn(priority: turn.priority, slot: $0, serial: turn.serial) }
+                })
+            victims = [nil, nil]
+        }
+        func isLive(_ place: Place, _ states: WantTable.State...) -> Bool {
+            table[place.slot].serial == place.serial && states.contains(table[place.slot].state)
+        }
+        if lookups.count > bound { lookups = Deque(lookups.filter { isLive($0, .new) }) }
+        if haves.count > bound { haves = Deque(haves.filter { isLive($0, .ready) }) }
+        if dontHaves.count > bound { dontHaves = Deque(dontHaves.filter { isLive($0, .absent, .denied) }) }
+        if subscriptions.count > bound { subscriptions = Deque(subscriptions.filter { isLive($0, .absent) }) }
+        if blocks.count > bound {
+            blocks = Heap(blocks.unordered.filter { table[$0.slot].state == .ready && turn($0.slot) == $0 })
+        }
+        for budget in victims.indices where (victims[budget]?.count ?? 0) > bound { victims[budget] = nil }
     }
 
     // MARK: Look-ups
 
-    /// CIDs whose size in the store is to be found out, at most `limit`.
-    mutating func takeLookups(limit: Int) -> [CID] {
-        var taken: [CID] = []
-        while taken.count < limit, let cid = lookups.popFirst() {
-            if entries[cid]?.state == .new { taken.append(cid) }
+    /// Wants whose block is to be looked up in the store, at most `limit`.
+    mutating func takeLookups(limit: Int) -> [Item] {
+        var taken: [Item] = []
+        while taken.count < limit, let place = lookups.popFirst() {
+            let entry = table[place.slot]
+            guard entry.serial == place.serial, entry.state == .new else { continue }
+            table[place.slot].state = .lookingUp
+            taken.append(Item(cid: entry.cid, since: entry.since, slot: place.slot, serial: place.serial))
         }
         return taken
     }
 
-    /// What the look-up found: the size in bytes, or nil when we do not hold the block.
+    /// What the look-up found: for each want the size of its block in bytes, or nil when we do not hold it.
     ///
-    /// Returns the CIDs that this peer waits for from now on.
-    mutating func resolve(_ found: [(cid: CID, size: Int?)]) -> [CID] {
-        var absent: [CID] = []
-        for (cid, size) in found {
-            guard let entry = entries[cid], entry.state == .new else { continue }
+    /// `room` is how many subscriptions this peer may have now, for the sake of others.
+    mutating func resolve(_ items: [Item], sizes: [Int?], now: Duration, room: Int) -> Changes {
+        var changes = Changes()
+        expire(now: now, &changes)
+        for (item, size) in zip(items, sizes) {
+            guard let slot = slot(of: item), table[slot].state == .lookingUp else { continue }
             if let size {
-                makeReady(cid, size: size)
+                makeReady(slot, size: size)
             } else {
-                entries[cid]?.state = .absent(told: false)
-                if entry.want.sendDontHave {
-                    denials.append(Turn(priority: entry.want.priority, serial: entry.serial, cid: cid))
-                }
-                absent.append(cid)
+                subscribe(slot, now, room: room, &changes)
             }
         }
-        return absent
+        compact()
+        return changes
     }
 
-    /// The block has come into the store. Returns whether this peer waits for it.
-    mutating func available(_ cid: CID, size: Int) -> Bool {
-        switch entries[cid]?.state {
-        case .absent, .new:
-            makeReady(cid, size: size)
-            return true
-        default:
+    /// Keeps the want of a block that we do not hold; if there is no room for that, its peer is only told so.
+    private mutating func subscribe(_ slot: Int32, _ now: Duration, room: Int, _ changes: inout Changes) {
+        renumber(slot)
+        if makeRoom(.subscriptions, for: table[slot].priority, within: room, &changes) {
+            table[slot].state = .absent
+            table[slot].since = now
+            subscriptionCount += 1
+            changes.subscribed.append(table[slot].cid)
+            subscriptions.append(Place(slot: slot, serial: lastSerial))
+            enroll(slot, .subscriptions)
+        } else {
+            guard table[slot].sendDontHave else { return table.remove(slot) }
+            table[slot].state = .denied
+            enroll(slot, .wants)
+        }
+        if table[slot].sendDontHave { dontHaves.append(Place(slot: slot, serial: lastSerial)) }
+    }
+
+    /// The block has come into the store, and the subscription to it has ended. Returns whether there is an answer now.
+    mutating func available(_ cid: CID, size: Int, now: Duration, _ changes: inout Changes) -> Bool {
+        guard let slot = table.slot(of: cid), table[slot].state == .absent else { return false }
+        subscriptionCount -= 1
+        guard table[slot].since + limits.subscriptionLifetime > now else {
+            changes.expired += 1
+            table.remove(slot)
             return false
         }
-    }
-
-    private mutating func makeReady(_ cid: CID, size: Int) {
-        guard let entry = entries[cid] else { return }
-        entries[cid]?.state = .ready(size: size)
-        queuedBytes += size
-        turns.insert(Turn(priority: entry.want.priority, serial: entry.serial, cid: cid))
-    }
-
-    // MARK: Answers
-
-    /// The next message's worth of answers: blocks of about `budget` bytes, at least one if there is any.
-    mutating func next(budget: Int, version: BitswapVersion) -> Envelope {
-        var envelope = Envelope()
-        var bytes = 0
-        while let turn = turns.max {
-            guard let entry = entries[turn.cid], entry.serial == turn.serial, case .ready(let size) = entry.state else {
-                turns.removeMax()
-                continue
-            }
-            let asBlock =
-                entry.want.type == .block || size <= limits.haveReplacedByBlockBytes || !version.hasPresences
-            if asBlock, bytes > 0, bytes + size > budget { break }
-            turns.removeMax()
-            queuedBytes -= size
-            entries[turn.cid]?.state = .answering
-            let item = Envelope.Item(cid: turn.cid, size: size, serial: entry.serial)
-            if asBlock {
-                envelope.blocks.append(item)
-                bytes += size
-            } else {
-                envelope.haves.append(item)
-            }
+        // It counts as a want from here on.
+        table[slot].state = .answering
+        guard makeRoom(.wants, for: table[slot].priority, besides: 1, &changes) else {
+            table.remove(slot)
+            return false
         }
-        while let turn = denials.popFirst() {
-            guard let entry = entries[turn.cid], entry.serial == turn.serial, entry.state == .absent(told: false) else {
-                continue
-            }
-            entries[turn.cid]?.state = .absent(told: true)
-            if version.hasPresences {
-                envelope.dontHaves.append(Envelope.Item(cid: turn.cid, size: 0, serial: turn.serial))
-            }
-        }
-        return envelope
-    }
-
-    /// Whether the want is still open: a cancel is honoured until its bytes are written.
-    func isOpen(_ item: Envelope.Item) -> Bool { entries[item.cid]?.serial == item.serial }
-
-    /// The block was gone when its bytes were to be read: its want is one for a block that we do not hold.
-    ///
-    /// Returns whether this peer waits for it.
-    mutating func vanished(_ item: Envelope.Item) -> Bool {
-        guard let entry = entries[item.cid], entry.serial == item.serial else { return false }
-        entries[item.cid]?.state = .absent(told: false)
-        if entry.want.sendDontHave {
-            denials.append(Turn(priority: entry.want.priority, serial: entry.serial, cid: item.cid))
-        }
+        renumber(slot)
+        table[slot].since = now
+        makeReady(slot, size: size)
         return true
     }
 
-    /// The message was written: its wants are done.
-    mutating func sent(_ envelope: Envelope) {
-        for item in envelope.blocks {
-            sentBytes += item.size
-            sentBlocks += 1
+    /// We hold the block, which has this size: the want waits for its turn.
+    mutating func makeReady(_ slot: Int32, size: Int) {
+        table[slot].size = size
+        table[slot].state = .ready
+        if isAnsweredByBlock(slot) {
+            queuedBytes += size
+            blocks.insert(turn(slot))
+        } else {
+            haves.append(Place(slot: slot, serial: table[slot].serial))
         }
-        for item in envelope.blocks + envelope.haves where isOpen(item) { entries[item.cid] = nil }
+        enroll(slot, .wants)
     }
 
-    /// The message never arrived: what it said is to be said again.
-    mutating func lost(_ envelope: Envelope) {
-        for item in envelope.blocks + envelope.haves where isOpen(item) { makeReady(item.cid, size: item.size) }
-        for item in envelope.dontHaves {
-            guard let entry = entries[item.cid], entry.serial == item.serial, entry.state == .absent(told: true) else {
-                continue
+    /// The block was gone when its bytes were to be read: its want is one for a block that we do not hold.
+    mutating func vanished(_ item: Item, now: Duration, room: Int) -> Changes {
+        var changes = Changes()
+        guard let slot = slot(of: item), table[slot].state == .answering else { return changes }
+        subscribe(slot, now, room: room, &changes)
+        return changes
+    }
+
+    /// Ends the subscriptions whose time is over. They are not answered; a peer that asks again has a new one.
+    mutating func expire(now: Duration) -> Changes {
+        var changes = Changes()
+        expire(now: now, &changes)
+        return changes
+    }
+
+    private mutating func expire(now: Duration, _ changes: inout Changes) {
+        while let place = subscriptions.first {
+            let entry = table[place.slot]
+            if entry.serial == place.serial, entry.state == .absent {
+                guard entry.since + limits.subscriptionLifetime <= now else { return }
+                changes.expired += 1
+                remove(place.slot, &changes)
             }
-            entries[item.cid]?.state = .absent(told: false)
-            denials.append(Turn(priority: entry.want.priority, serial: entry.serial, cid: item.cid))
+            subscriptions.removeFirst()
         }
     }
+
+    func slot(of item: Item) -> Int32? { table.slot(item.slot, item.cid, serial: item.serial) }
 }

@@ -1,37 +1,66 @@
 import Multiformats
-import PeerIdentity
 
-/// Who waits for blocks that we do not hold, across all peers. Each peer's ledger bounds how many it can have here.
+/// Who waits for blocks that we do not hold, across all peers, in the order of their asking. Pure.
+///
+/// Each peer's ledger bounds how many it has here; their sum is bounded by what ``room(for:)`` allows.
 struct Subscriptions {
-    struct Subscriber: Hashable {
-        var peer: PeerID
+    struct Subscriber {
+        let peer: ExchangePeer
         /// The CID as that peer wrote it: its answer must carry the same.
         var cid: CID
     }
 
-    private var subscribers: [Multihash: Set<Subscriber>] = [:]
+    private var subscribers: [Multihash: [Subscriber]] = [:]
+    private(set) var count = 0
+    /// How often blocks have come. A look-up that missed a block which came meanwhile is known by it.
+    private(set) var arrivals: UInt64 = 0
+    private let limit: Int
 
-    var count: Int { subscribers.values.reduce(0) { $0 + $1.count } }
+    init(limit: Int) { self.limit = limit }
 
     func contains(_ key: Multihash) -> Bool { subscribers[key] != nil }
 
-    mutating func add(_ cids: [CID], of peer: PeerID) {
-        for cid in cids { subscribers[cid.multihash, default: []].insert(Subscriber(peer: peer, cid: cid)) }
+    /// How many subscriptions a peer with so many may have in all.
+    ///
+    /// Never more than are free, so that however many peers want all there is, something is left for the next.
+    func room(for own: Int) -> Int { own + max(0, (limit - count - own) / 2) }
+
+    mutating func add(_ cids: [CID], of peer: ExchangePeer) {
+        for cid in cids { subscribers[cid.multihash, default: []].append(Subscriber(peer: peer, cid: cid)) }
+        count += cids.count
     }
 
-    mutating func remove(_ cids: [CID], of peer: PeerID) {
+    mutating func remove(_ cids: [CID], of peer: ExchangePeer) {
         for cid in cids {
-            subscribers[cid.multihash]?.remove(Subscriber(peer: peer, cid: cid))
+            guard let index = subscribers[cid.multihash]?.firstIndex(where: { $0.peer === peer && $0.cid == cid })
+            else {
+                continue
+            }
+            subscribers[cid.multihash]?.remove(at: index)
             if subscribers[cid.multihash]?.isEmpty == true { subscribers[cid.multihash] = nil }
+            count -= 1
         }
+        shrink()
     }
 
-    mutating func removeAll(of peer: PeerID) {
-        subscribers = subscribers.compactMapValues { waiting in
-            let left = waiting.filter { $0.peer != peer }
-            return left.isEmpty ? nil : left
+    /// Blocks have come: who waited for them, with the place of each one's block among them.
+    mutating func take(_ keys: [Multihash]) -> [(subscriber: Subscriber, index: Int)] {
+        arrivals += 1
+        guard !subscribers.isEmpty else { return [] }
+        var taken: [(Subscriber, Int)] = []
+        for (index, key) in keys.enumerated() {
+            for subscriber in subscribers.removeValue(forKey: key) ?? [] { taken.append((subscriber, index)) }
         }
+        count -= taken.count
+        shrink()
+        return taken
     }
 
-    mutating func take(_ key: Multihash) -> Set<Subscriber> { subscribers.removeValue(forKey: key) ?? [] }
+    /// Gives back the memory of what is gone, once it is most of it.
+    private mutating func shrink() {
+        guard subscribers.capacity > 4 * subscribers.count + 64 else { return }
+        var smaller: [Multihash: [Subscriber]] = Dictionary(minimumCapacity: subscribers.count)
+        for (key, waiting) in subscribers { smaller[key] = waiting }
+        subscribers = smaller
+    }
 }

@@ -166,7 +166,7 @@ final class Account: Sendable {
 extension Account.Answers {
     init(_ envelope: Ledger.Envelope) {
         self.init(
-            blocks: envelope.blocks.count, bytes: envelope.blocks.reduce(0) { $0 + $1.size },
+            blocks: envelope.blocks.count, bytes: envelope.blockBytes,
             haves: envelope.haves.count, dontHaves: envelope.dontHaves.count)
     }
 }

@@ -1,0 +1,123 @@
+import Blockstore
+import Logging
+import Multiformats
+import NIOCore
+import NIOConcurrencyHelpers
+
+/// What peers want, on its way into their ledgers, and what comes into the store, on its way to who waits for it.
+///
+/// A peer's ledger and the subscriptions of all peers change together: the lock of the subscriptions is taken within that
+/// of the peer, never the other way round.
+extension Exchange {
+    func receive(wantlist message: Message, from peer: ExchangePeer) {
+        let now = time.now()
+        let changes = peer.state.withLockedValue { state in
+            guard !state.hasEnded else { return Ledger.Changes() }
+            let changes = state.ledger.apply(message.entries, isFull: message.isFull, now: now)
+            enter(changes, of: peer)
+            return changes
+        }
+        count(changes)
+        peer.responses.wake.raise()
+    }
+
+    /// Looks up what the peer wants, one batch. Returns whether there was anything.
+    func lookUp(for peer: ExchangePeer) async -> Bool {
+        let items = peer.state.withLockedValue { $0.ledger.takeLookups(limit: Self.lookupBatch) }
+        guard !items.isEmpty else { return false }
+        let arrivals = subscriptions.withLockedValue { $0.arrivals }
+        let sizes = await sizes(of: items.map(\.cid), for: peer)
+        let now = time.now()
+        let (changes, isStale) = peer.state.withLockedValue { state in
+            // Only what is absent concerns the others.
+            guard sizes.contains(nil) else {
+                let changes = state.ledger.resolve(items, sizes: sizes, now: now, room: 0)
+                enter(changes, of: peer)
+                return (changes, false)
+            }
+            return subscriptions.withLockedValue { subscriptions in
+                let room = subscriptions.room(for: state.ledger.subscriptionCount)
+                let changes = state.ledger.resolve(items, sizes: sizes, now: now, room: room)
+                subscriptions.remove(changes.unsubscribed, of: peer)
+                subscriptions.add(changes.subscribed, of: peer)
+                return (changes, subscriptions.arrivals != arrivals)
+            }
+        }
+        count(changes)
+        if isStale { await lookUpAgain(changes.subscribed, for: peer) }
+        return true
+    }
+
+    private static let lookupBatch = 1_024
+
+    /// Blocks have come into the store during the look-up: some of those that it missed may be among them, and were
+    /// announced before they were waited for.
+    private func lookUpAgain(_ cids: [CID], for peer: ExchangePeer) async {
+        guard !cids.isEmpty else { return }
+        let sizes = await sizes(of: cids, for: peer)
+        let here = zip(cids, sizes).compactMap { cid, size in size.map { (cid, $0) } }
+        guard !here.isEmpty else { return }
+        subscriptions.withLockedValue { $0.remove(here.map(\.0), of: peer) }
+        for (cid, size) in here { give(cid, size: size, to: peer) }
+    }
+
+    /// A store that cannot be read has nothing for the peer: it had better ask somebody else.
+    private func sizes(of cids: [CID], for peer: ExchangePeer) async -> [Int?] {
+        do { return try await store.sizes(of: cids.map(\.multihash)) } catch {
+            logger.info("the store could not be read", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
+            return Array(repeating: nil, count: cids.count)
+        }
+    }
+
+    /// Gives the blocks, which are in the store, to the peers that wait for them.
+    func announce(_ blocks: [Block]) {
+        let taken = subscriptions.withLockedValue { $0.take(blocks.map(\.cid.multihash)) }
+        for (subscriber, index) in taken {
+            give(subscriber.cid, size: blocks[index].bytes.readableBytes, to: subscriber.peer)
+        }
+    }
+
+    private func give(_ cid: CID, size: Int, to peer: ExchangePeer) {
+        var changes = Ledger.Changes()
+        let now = time.now()
+        let isAwaited = peer.state.withLockedValue { $0.ledger.available(cid, size: size, now: now, &changes) }
+        count(changes)
+        if isAwaited { peer.responses.wake.raise() }
+    }
+
+    /// The blocks were gone when they were to be read into an answer.
+    func vanish(_ items: [Ledger.Item], for peer: ExchangePeer) {
+        let now = time.now()
+        for item in items {
+            let changes = peer.state.withLockedValue { state in
+                let room = subscriptions.withLockedValue { $0.room(for: state.ledger.subscriptionCount) }
+                let changes = state.ledger.vanished(item, now: now, room: room)
+                enter(changes, of: peer)
+                return changes
+            }
+            count(changes)
+        }
+    }
+
+    /// Forgets what a peer wants: it is gone, or there is no way to it.
+    func forgetWants(of peer: ExchangePeer, forGood: Bool) {
+        peer.state.withLockedValue { state in
+            enter(state.ledger.clear(), of: peer)
+            if forGood { state.hasEnded = true }
+        }
+    }
+
+    /// Enters the changes of a peer's ledger into the subscriptions of all. Called with the peer's lock held.
+    func enter(_ changes: Ledger.Changes, of peer: ExchangePeer) {
+        guard !changes.unsubscribed.isEmpty || !changes.subscribed.isEmpty else { return }
+        subscriptions.withLockedValue {
+            $0.remove(changes.unsubscribed, of: peer)
+            $0.add(changes.subscribed, of: peer)
+        }
+    }
+
+    func count(_ changes: Ledger.Changes) {
+        for (limit, count) in changes.dropped { account.wantsDropped(count, by: limit) }
+        account.hit(.subscriptionLifetime, times: changes.expired)
+    }
+}
