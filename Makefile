@@ -8,12 +8,12 @@ VENV      := .build/venv
 INTEROP   := Tests/Interop
 BITSWAP   := .build/release/bitswap
 FUZZ_SECONDS ?= 60
-SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests Tests/TestSupport Tests/Consumer
+SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests Tests/TestSupport Tests/Simulate Tests/Consumer
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help bench build demo test unit interop architecture consumer proto format lint test-secp256k1 test-tsan test-asan fuzz \
-        clean packages packages-test
+        simulate clean packages packages-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +34,14 @@ interop: packages-test build $(VENV)/.ready ## Kubo, py-libp2p, crashes and the 
 
 architecture: packages-test ## who may import whom, where C may be imported, how long a file may be
 	$(PYTHON) Tests/ArchitectureTests/check.py
+
+# SEED or SEEDS; SCENARIO is all, swarm, hostile, stalled or absent; with SIZE=small blocks and links are a 64th as large.
+SCENARIO  ?= all
+SEED      ?= 1
+SEEDS     ?= $(SEED)
+SIZE      ?= full
+simulate: packages-test ## scenarios on a simulated network, as a table (SCENARIO=hostile SEED=17 or SEEDS=1-100, SIZE=small)
+	$(SWIFT) run -c release $(FLAGS) Simulate $(SCENARIO) --seeds $(SEEDS) --size $(SIZE)
 
 consumer: packages-test ## a small package outside that depends on this one by git tag
 	Tests/Consumer/check

@@ -189,9 +189,19 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ],
             swiftSettings: strict),
+        // Scenarios on the simulated network, with a table of what came out: `make simulate`.
+        .executableTarget(
+            name: "Simulate",
+            dependencies: [
+                "Bitswap", "Blockstore", "Multiformats", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
+            path: "Tests/Simulate", swiftSettings: strict),
         .testTarget(
             name: "SimulationTests",
             dependencies: [
+                "Simulate",
                 "Bitswap", "Blockstore", "PeerIdentity", "Multiformats", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
