@@ -103,6 +103,7 @@ let package = Package(
                 "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -219,7 +220,7 @@ let package = Package(
             name: "BitswapCLITests",
             dependencies: [
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
-                "BitswapCLI", "BitswapNode", "Multiformats",
+                "BitswapCLI", "BitswapNode", "Bitswap", "Libp2p", "PeerIdentity", "Multiformats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -52,6 +52,12 @@ struct AddressArgument: CheckedArgument {
     }
 }
 
+struct PeerArgument: CheckedArgument {
+    let text: String
+
+    func parse() throws -> PeerID { try PeerID(text) }
+}
+
 /// A length of time with its unit: `500ms`, `30s`, `1.5m`, `2h`.
 struct DurationArgument: CheckedArgument {
     let text: String

@@ -14,11 +14,8 @@ struct Connect: AsyncParsableCommand {
     func validate() throws { _ = try address.value() }
 
     func run() async throws {
-        let repository = try options.existingRepository
         let address = try address.value()
-        let peer = try await cancelledBySignals {
-            try await ControlClient.withConnection(to: repository) { try await $0.connect(to: address) }
-        }
+        let peer = try await options.askingNode { try await $0.connect(to: address) }
         var results = Results()
         if options.printsJSON {
             try results.line(JSON.object([("peer", JSON(peer)), ("address", JSON(address))]))

@@ -13,6 +13,12 @@ enum JSON {
     /// A text, or null.
     init(_ value: (some CustomStringConvertible)?) { self = value.map { .string($0.description) } ?? .null }
 
+    /// A number, or null.
+    init(number: Double?) { self = number.map { .number($0) } ?? .null }
+
+    /// A number, or null.
+    init(number: Int?) { self = number.map { .integer($0) } ?? .null }
+
     private func write(to text: inout String) {
         switch self {
         case .null: text += "null"

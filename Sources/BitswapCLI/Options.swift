@@ -51,6 +51,14 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
+    /// Asks the node that runs on the repository.
+    func askingNode<R: Sendable>(
+        _ body: @escaping @Sendable (ControlClient) async throws -> R
+    ) async throws -> R {
+        let repository = try existingRepository
+        return try await cancelledBySignals { try await ControlClient.withConnection(to: repository, body) }
+    }
+
     var logger: Logger { logger(default: .warning) }
 
     func logger(default level: LogLevel) -> Logger {

@@ -1,33 +1,53 @@
 import ArgumentParser
+import Bitswap
 import BitswapNode
 import Multiformats
 import PeerIdentity
 
 struct Peers: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List the connections of the running node.")
+    static let configuration = CommandConfiguration(
+        abstract: "List the connections of the running node.",
+        discussion: """
+            Prints one connection a line: its address, who opened it, for how long it has been there, the bytes of blocks \
+            sent to and received from the peer over all its connections, and the program at the other end.
+            """)
 
     @OptionGroup var options: CommonOptions
 
     func run() async throws {
-        let peers = try await ControlClient.withConnection(to: options.existingRepository) { try await $0.peers() }
+        let peers = try await options.askingNode { try await $0.peers() }
         var results = Results()
-        for peer in peers {
-            let direction = peer.isOutbound ? "outbound" : "inbound"
-            if options.printsJSON {
-                try results.line(
-                    JSON.object([
-                        ("peer", JSON(peer.peer)), ("address", JSON(peer.address)), ("direction", .string(direction)),
-                        ("agent", JSON(peer.agent)), ("connectedSeconds", .integer(Int(peer.connectedSeconds))),
-                    ]))
-            } else {
-                try results.line("\(peer.address)/p2p/\(peer.peer) \(direction) \(printable(peer.agent ?? "-"))")
-            }
+        if options.printsJSON {
+            for peer in peers { try results.line(Self.json(peer)) }
+        } else {
+            for line in Self.table(peers).lines { try results.line(line) }
         }
         try results.flush()
     }
 
+    static func json(_ peer: PeerStatus) -> JSON {
+        .object([
+            ("peer", JSON(peer.peer)), ("address", JSON(peer.address)), ("direction", .string(direction(of: peer))),
+            ("agent", JSON(peer.agent)), ("connectedSeconds", .integer(Int(peer.connectedSeconds))),
+            ("ledger", peer.ledger.map { .object(LedgerCommand.members($0)) } ?? .null),
+        ])
+    }
+
+    static func table(_ peers: [PeerStatus]) -> Table {
+        var table = Table()
+        for peer in peers {
+            table.row(
+                "\(peer.address)/p2p/\(peer.peer)", direction(of: peer),
+                Quantity.time(seconds: Int(peer.connectedSeconds)),
+                peer.ledger.map { "sent \(Quantity.bytes($0.bytesSent))" } ?? "-", printable(peer.agent ?? "-"))
+        }
+        return table
+    }
+
+    private static func direction(of peer: PeerStatus) -> String { peer.isOutbound ? "outbound" : "inbound" }
+
     /// What a peer says of itself, fit for a terminal.
-    private func printable(_ text: String) -> String {
+    private static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(
                 text.unicodeScalars.map {

@@ -2,6 +2,7 @@ import ArgumentParser
 import BitswapNode
 import Logging
 import Multiformats
+import PeerIdentity
 import Testing
 
 @testable import BitswapCLI
@@ -33,6 +34,16 @@ import Testing
         }
     }
 
+    @Test func peersAreNamedByEitherForm() throws {
+        let text = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
+        let peer = try PeerArgument(text: text).value()
+        #expect(peer.description == text)
+        for other in ["", "nonsense", "12D3", "bafkreibceu2i6hie2z7kn7ydttsn62w7kjzbauysqv7gc443k7g7atv5sq"] {
+            let error = #expect(throws: ValidationError.self) { try PeerArgument(text: other).value() }
+            #expect(error?.message.contains(other) == true)
+        }
+    }
+
     @Test func everyNameOfACodecAndAHashIsTheOneOfTheTable() {
         for name in CodecName.allCases { #expect(name.codec.description == name.rawValue) }
         for name in HashName.allCases {
@@ -46,7 +57,8 @@ import Testing
         ["block", "get"], ["block", "get", "nonsense"], ["block", "stat", ""], ["block", "put", "--nonsense"],
         ["block", "put", "--cid-version", "0"], ["block", "put", "--cid-version", "2"], ["block", "put", "-", "-"],
         ["serve", "--listen", "nonsense"], ["connect"], ["connect", "/ip4/127.0.0.1"], ["nonsense"],
-        ["id", "--repo", ""],
+        ["id", "--repo", ""], ["ledger"], ["ledger", "nonsense"], ["ledger", ""], ["wantlist", "--peer", "nonsense"],
+        ["wantlist", "nonsense"],
     ])
     func badUsageIsFoundWhileParsing(arguments: [String]) {
         let error = #expect(throws: (any Error).self) { try BitswapCommand.parseAsRoot(arguments) }

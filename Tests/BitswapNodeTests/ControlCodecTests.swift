@@ -1,5 +1,6 @@
 import Multiformats
 import NIOCore
+import PeerIdentity
 import TestSupport
 import Testing
 
@@ -15,10 +16,11 @@ import Testing
 
     @Test func everyRequestComesBackAsItWas() throws {
         let cid = try CID(Self.cid)
+        let peer = try PeerID("12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN")
         let requests: [ControlRequest] = [
             .status, .peers, .connect(address: try Multiaddr("/ip4/127.0.0.1/tcp/4001")),
             .get(cid: cid, milliseconds: 30_000), .get(cid: cid, milliseconds: nil), .offer(cids: []),
-            .offer(cids: [cid, cid]),
+            .offer(cids: [cid, cid]), .wantlist(peer: nil), .wantlist(peer: peer), .ledger(peer: peer), .cancel(id: 7),
         ]
         for (id, request) in requests.enumerated() {
             var line = try ControlCodec.encode(

@@ -254,6 +254,111 @@ import Testing
         }
     }
 
+    /// A request that is answered when the server cancels it, with what the test asks of it.
+    private func untilCancelled(_ ended: AsyncStream<Void>.Continuation) async -> ControlAnswer {
+        for await _ in AsyncStream<Void>.makeStream().stream {}
+        ended.yield()
+        return .failed(.cancelled)
+    }
+
+    @Test func aCancelledRequestIsGivenUpAtOnceAndTheConnectionGoesOn() async throws {
+        try await withRepository { repository in
+            let begun = AsyncStream.makeStream(of: Void.self)
+            let ended = AsyncStream.makeStream(of: Void.self)
+            try await withServer(repository) { request in
+                guard case .get = request else { return .done }
+                begun.continuation.yield()
+                return await untilCancelled(ended.continuation)
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    await withThrowingTaskGroup(of: Void.self) { group in
+                        group.addTask { _ = try await client.get(someCID, timeout: nil) }
+                        for await _ in begun.stream { break }
+                        group.cancelAll()
+                        let result = await group.nextResult()
+                        #expect(throws: CancellationError.self) { try result?.get() }
+                    }
+                    for await _ in ended.stream { break }
+                    try await client.offer([someCID])
+                }
+            }
+        }
+    }
+
+    @Test func aTaskThatWasCancelledBeforeItAskedLeavesNothingAtTheNode() async throws {
+        try await withRepository { repository in
+            let ended = AsyncStream.makeStream(of: Void.self)
+            let open = NIOLockedValueBox(0)
+            try await withServer(repository) { request in
+                guard case .get = request else { return .done }
+                open.withLockedValue { $0 += 1 }
+                defer { open.withLockedValue { $0 -= 1 } }
+                return await untilCancelled(ended.continuation)
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    await withThrowingTaskGroup(of: Void.self) { group in
+                        group.cancelAll()
+                        for _ in 0..<20 { group.addTask { _ = try await client.get(someCID, timeout: nil) } }
+                        while let result = await group.nextResult() {
+                            #expect(throws: CancellationError.self) { try result.get() }
+                        }
+                    }
+                    // Behind all of them and their cancels.
+                    try await client.offer([someCID])
+                    while open.withLockedValue({ $0 }) > 0 { await Task.yield() }
+                }
+            }
+        }
+    }
+
+    @Test func aCancelReachesRequestsThatWaitForTheirTurn() async throws {
+        try await withRepository { repository in
+            var limits = ControlLimits()
+            limits.requestsPerConnection = 2
+            let begun = AsyncStream.makeStream(of: Int64.self)
+            let ended = AsyncStream.makeStream(of: Void.self)
+            try await withServer(repository, limits: limits) { request in
+                guard case .get(_, let number?) = request else { return .done }
+                begun.continuation.yield(number)
+                return await untilCancelled(ended.continuation)
+            } _: {
+                try await ControlClient.withConnection(to: repository) { client in
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        var begun = begun.stream.makeAsyncIterator()
+                        let running = Task { _ = try await client.get(someCID, timeout: .milliseconds(1)) }
+                        #expect(await begun.next() == 1)
+                        let second = Task { _ = try await client.get(someCID, timeout: .milliseconds(2)) }
+                        #expect(await begun.next() == 2)
+                        // Two are worked on; these wait.
+                        let waiting = Task { _ = try await client.get(someCID, timeout: .milliseconds(3)) }
+                        waiting.cancel()
+                        _ = await waiting.result
+                        group.addTask { try await client.offer([someCID]) }
+                        running.cancel()
+                        // Its place is taken by the one behind the one that was cancelled.
+                        try await group.waitForAll()
+                        second.cancel()
+                        for task in [running, second, waiting] {
+                            let result = await task.result
+                            #expect(throws: CancellationError.self) { try result.get() }
+                        }
+                    }
+                    begun.continuation.finish()
+                    #expect(await begun.stream.contains { $0 == 3 } == false)
+                }
+            }
+        }
+    }
+
+    @Test func aCancelOfNothingIsAnswered() async throws {
+        let conversation = ControlConversation(limit: 1) { _ in .done }
+        let line = ControlRequestLine(version: 1, id: 9, request: .cancel(id: 4))
+        guard case .answer(.done, ended: nil) = conversation.receive(line) else {
+            Issue.record("not answered")
+            return
+        }
+    }
+
     @Test func aNodeThatStopsLeavesNobodyWaiting() async throws {
         try await withRepository { repository in
             let begun = AsyncStream.makeStream(of: Void.self)

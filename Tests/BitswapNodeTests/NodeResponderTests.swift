@@ -70,6 +70,79 @@ import Testing
         }
     }
 
+    @Test func tellsWhatItWantsAndWhatOthersWant() async throws {
+        try await withNodes { nodes in
+            let absent = try CID("bafkreibceu2i6hie2z7kn7ydttsn62w7kjzbauysqv7gc443k7g7atv5sq")
+            let address = try #require(try await nodes.serving.addresses.first)
+            _ = try await nodes.other.swarm.connect(to: address)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { _ = try await nodes.other.blocks.get(absent) }
+                while nodes.serving.exchange.wantlist(of: nodes.other.id)?.isEmpty != false { await Task.yield() }
+                let other = NodeResponder(nodes.other)
+                guard case .wantlist(let own) = await other.respond(to: .wantlist(peer: nil)) else {
+                    throw Unexpected()
+                }
+                #expect(own.count == 1)
+                #expect(own.own == [absent])
+                #expect(own.peers.isEmpty)
+                let asked = await nodes.responder.respond(to: .wantlist(peer: nodes.other.id))
+                guard case .wantlist(let theirs) = asked else { throw Unexpected() }
+                #expect(theirs.count == 1)
+                #expect(theirs.own.isEmpty)
+                #expect(theirs.peers.map(\.cid) == [absent])
+                #expect(theirs.peers.map(\.type) == [.block])
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test func aWantlistIsCutToTheSizeOfAnAnswer() async throws {
+        try await withNodes { nodes in
+            let cids = try (0..<9).map { try Block(ByteBuffer(string: "absent \($0)")).cid }
+            let perWant = cids[0].description.utf8.count + 96
+            var limits = ControlLimits()
+            limits.wantlistBytes = 4 * perWant
+            let responder = NodeResponder(nodes.serving, limits: limits)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for cid in cids { group.addTask { _ = try await nodes.serving.blocks.get(cid) } }
+                while nodes.serving.exchange.wantlist.count < cids.count { await Task.yield() }
+                guard case .wantlist(let told) = await responder.respond(to: .wantlist(peer: nil)) else {
+                    throw Unexpected()
+                }
+                #expect(told.count == 9)
+                #expect(told.own == Array(cids.sorted { $0.description < $1.description }.prefix(4)))
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test func tellsWhatAPeerWasGiven() async throws {
+        try await withNodes { nodes in
+            let cid = try await nodes.serving.blocks.put("given away")
+            let address = try #require(try await nodes.other.addresses.first)
+            _ = await nodes.responder.respond(to: .connect(address: address))
+            _ = try await nodes.other.blocks.get(cid)
+            while nodes.serving.exchange.ledger(of: nodes.other.id)?.blocksSent != 1 { await Task.yield() }
+            guard case .ledger(let ledger) = await nodes.responder.respond(to: .ledger(peer: nodes.other.id)) else {
+                throw Unexpected()
+            }
+            #expect(ledger.blocksSent == 1)
+            #expect(ledger.bytesSent == 10)
+            guard case .peers(let peers) = await nodes.responder.respond(to: .peers) else { throw Unexpected() }
+            #expect(peers.first?.ledger?.bytesSent == 10)
+        }
+    }
+
+    @Test func aPeerThatIsNotConnectedHasNoAccount() async throws {
+        try await withNodes { nodes in
+            for request in [ControlRequest.ledger(peer: nodes.other.id), .wantlist(peer: nodes.other.id)] {
+                let failure = try #require(failure(await nodes.responder.respond(to: request)))
+                #expect(failure.kind == .notConnected)
+                #expect(failure.message.contains(nodes.other.id.description))
+            }
+        }
+    }
+
     @Test func bringsABlockIntoTheStore() async throws {
         try await withNodes { nodes in
             let cid = try await nodes.other.blocks.put("far away")

@@ -54,7 +54,7 @@ import Testing
             #expect(again.source == .local)
             #expect(client.exchange.statistics.blocksReceived == 1)
             try await eventually("the server's ledger is empty") {
-                server.exchange.ledger(of: client.id)?.wants.isEmpty == true
+                server.exchange.wantlist(of: client.id)?.isEmpty == true
             }
             #expect(server.exchange.statistics.bytesSent == hello.bytes.readableBytes)
         }
@@ -138,7 +138,7 @@ import Testing
                 #expect(error.answers == [server.id: .dontHave])
             }
             try await eventually("the want was taken back") {
-                server.exchange.ledger(of: client.id)?.wants.isEmpty == true
+                server.exchange.wantlist(of: client.id)?.isEmpty == true
             }
             #expect(server.exchange.subscriptions.withLockedValue { $0.count } == 0)
         }
@@ -151,14 +151,14 @@ import Testing
             try await withThrowingTaskGroup(of: FetchedBlock.self) { group in
                 group.addTask { try await client.exchange.want(cid("nowhere")) }
                 try await eventually("the server knows of the want") {
-                    server.exchange.ledger(of: client.id)?.wants.count == 1
+                    server.exchange.wantlist(of: client.id)?.count == 1
                 }
                 group.cancelAll()
                 let error = await #expect(throws: ExchangeError.self) { try await group.next() }
                 #expect(error?.code == .cancelled)
             }
             try await eventually("the want was taken back") {
-                server.exchange.ledger(of: client.id)?.wants.isEmpty == true
+                server.exchange.wantlist(of: client.id)?.isEmpty == true
             }
             #expect(client.exchange.wantlist.isEmpty)
         }

@@ -9,13 +9,22 @@ extension Exchange {
     /// The CIDs that are wanted now, in no order.
     public var wantlist: [CID] { client.withLockedValue { $0.wantlist } }
 
-    /// What a connected peer wants of us and was given; nil when it is not connected.
+    /// What a connected peer wants of us and was not given yet, the highest priority first; nil when it is not connected.
+    public func wantlist(of peer: PeerID) -> [PeerWant]? {
+        guard let peer = peers.withLockedValue({ $0[peer] }) else { return nil }
+        return peer.state.withLockedValue { $0.ledger.wants }
+            .map { PeerWant(cid: $0.cid, type: $0.type, priority: $0.priority) }
+            .sorted { ($1.priority, $0.cid.description) < ($0.priority, $1.cid.description) }
+    }
+
+    /// What a connected peer and we have given each other; nil when it is not connected.
     public func ledger(of peer: PeerID) -> LedgerStatus? {
         guard let peer = peers.withLockedValue({ $0[peer] }) else { return nil }
+        let outstandingBytes = peer.responses.outstandingBytes
         return peer.state.withLockedValue { state in
             LedgerStatus(
-                wants: state.ledger.wants.map(\.cid), blocksSent: state.ledger.sentBlocks,
-                bytesSent: state.ledger.sentBytes)
+                wants: state.ledger.count, queuedBytes: state.ledger.queuedBytes, outstandingBytes: outstandingBytes,
+                blocksSent: state.ledger.sentBlocks, bytesSent: state.ledger.sentBytes)
         }
     }
 
@@ -32,11 +41,23 @@ extension Exchange {
     var waiterCount: Int { client.withLockedValue { $0.waiterCount } }
 }
 
-/// The account of one peer, as a server sees it.
-public struct LedgerStatus: Sendable, Hashable {
-    /// CIDs that it wants and has not been given, in no order; those we do not hold among them.
-    public var wants: [CID]
+/// A block that a peer wants of us.
+public struct PeerWant: Sendable, Hashable, Codable {
+    /// As the peer wrote it.
+    public var cid: CID
+    public var type: WantType
+    /// What is greater is answered first.
+    public var priority: Int32
+}
+
+/// What a peer and we have given each other since it connected. Bytes are those of blocks, without framing.
+public struct LedgerStatus: Sendable, Hashable, Codable {
+    /// How many blocks it wants and was not given yet, those we do not hold among them.
+    public var wants: Int
+    /// Bytes of blocks that wait for their turn to be sent.
+    public var queuedBytes: Int
+    /// Bytes of messages written to it that its transport has not taken yet.
+    public var outstandingBytes: Int
     public var blocksSent: Int
-    /// Bytes of blocks, without framing.
     public var bytesSent: Int
 }

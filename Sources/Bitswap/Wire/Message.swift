@@ -44,7 +44,7 @@ struct Message {
 }
 
 /// Whether a peer wants the block or only to know who has it.
-public enum WantType: Sendable, Hashable {
+public enum WantType: String, Sendable, Hashable, Codable {
     case block
     case have
 }

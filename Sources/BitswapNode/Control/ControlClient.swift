@@ -1,3 +1,4 @@
+package import Bitswap
 package import Multiformats
 import NIOCore
 import NIOPosix
@@ -7,10 +8,10 @@ import NIOConcurrencyHelpers
 /// Asks the node that serves from a repository. Any number of requests may be under way at once.
 ///
 /// Requests throw ``ControlFailure`` when the node says no, `NodeError.stopped` when it goes away before it has answered,
-/// and `CancellationError`. A cancelled request is given up here; the node gives it up when the connection ends.
+/// and `CancellationError`. The node gives up a cancelled request at once.
 package final class ControlClient: Sendable {
     private let repository: Repository
-    private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    private let outgoing = AsyncStream.makeStream(of: ByteBuffer.self)
     private let limits: ControlLimits
     private let state = NIOLockedValueBox(State())
 
@@ -27,11 +28,8 @@ package final class ControlClient: Sendable {
         case answered(Result<ControlAnswer, any Error>)
     }
 
-    private init(
-        _ repository: Repository, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>, _ limits: ControlLimits
-    ) {
+    private init(_ repository: Repository, _ limits: ControlLimits) {
         self.repository = repository
-        self.outbound = outbound
         self.limits = limits
     }
 
@@ -44,9 +42,10 @@ package final class ControlClient: Sendable {
     ) async throws -> R {
         let channel = try await connect(to: repository)
         return try await channel.executeThenClose { inbound, outbound in
-            let client = ControlClient(repository, outbound, limits)
+            let client = ControlClient(repository, limits)
             return try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await client.read(inbound) }
+                group.addTask { await client.write(outbound) }
                 defer { group.cancelAll() }
                 return try await body(client)
             }
@@ -72,6 +71,22 @@ package final class ControlClient: Sendable {
     package func status() async throws -> NodeStatus {
         guard case .status(let status) = try await ask(.status) else { throw unexpectedAnswer }
         return status
+    }
+
+    /// The blocks that the node waits for, or those that a connected peer wants of it.
+    ///
+    /// - Throws: a failure of the kind `notConnected`.
+    package func wantlist(of peer: PeerID? = nil) async throws -> WantlistStatus {
+        guard case .wantlist(let wantlist) = try await ask(.wantlist(peer: peer)) else { throw unexpectedAnswer }
+        return wantlist
+    }
+
+    /// What a connected peer and the node have given each other.
+    ///
+    /// - Throws: a failure of the kind `notConnected`.
+    package func ledger(of peer: PeerID) async throws -> LedgerStatus {
+        guard case .ledger(let ledger) = try await ask(.ledger(peer: peer)) else { throw unexpectedAnswer }
+        return ledger
     }
 
     package func peers() async throws -> [PeerStatus] {
@@ -119,16 +134,14 @@ package final class ControlClient: Sendable {
             state.requests[state.lastID] = .sent
             return state.lastID
         }
+        do {
+            try send(request, id: id)
+        } catch {
+            state.withLockedValue { $0.requests[id] = nil }
+            throw unexpectedAnswer
+        }
         let answer = try await withTaskCancellationHandler {
-            do {
-                try await outbound.write(
-                    ControlCodec.encode(ControlRequestLine(version: ControlProtocol.version, id: id, request: request)))
-            } catch is EncodingError {
-                settle(id, .failure(unexpectedAnswer))
-            } catch {
-                settle(id, .failure(state.withLockedValue(\.end) ?? error))
-            }
-            return try await withCheckedThrowingContinuation { continuation in
+            try await withCheckedThrowingContinuation { continuation in
                 let answered: Result<ControlAnswer, any Error>? = state.withLockedValue { state in
                     if case .answered(let result) = state.requests[id] {
                         state.requests[id] = nil
@@ -140,27 +153,44 @@ package final class ControlClient: Sendable {
                 if let answered { continuation.resume(with: answered) }
             }
         } onCancel: {
-            settle(id, .failure(CancellationError()))
+            if settle(id, .failure(CancellationError())) { cancel(id) }
         }
         if case .failed(let failure) = answer { throw failure }
         return answer
     }
 
-    /// Ends a request; only the first end counts.
-    private func settle(_ id: UInt64, _ result: Result<ControlAnswer, any Error>) {
-        let continuation: CheckedContinuation<ControlAnswer, any Error>? = state.withLockedValue { state in
+    private func send(_ request: ControlRequest, id: UInt64) throws {
+        let line = ControlRequestLine(version: ControlProtocol.version, id: id, request: request)
+        outgoing.continuation.yield(try ControlCodec.encode(line))
+    }
+
+    /// Tells the node that nobody waits for the answer to a request any more. Its answer to this is passed over.
+    private func cancel(_ id: UInt64) {
+        let number = state.withLockedValue { state in
+            state.lastID += 1
+            return state.lastID
+        }
+        try? send(.cancel(id: id), id: number)
+    }
+
+    /// Ends a request; only the first end counts. Returns whether this was it.
+    @discardableResult
+    private func settle(_ id: UInt64, _ result: Result<ControlAnswer, any Error>) -> Bool {
+        let (isFirst, continuation) = state.withLockedValue {
+            state -> (Bool, CheckedContinuation<ControlAnswer, any Error>?) in
             switch state.requests[id] {
             case .sent:
                 state.requests[id] = .answered(result)
-                return nil
+                return (true, nil)
             case .awaited(let continuation):
                 state.requests[id] = nil
-                return continuation
+                return (true, continuation)
             case .answered, nil:
-                return nil
+                return (false, nil)
             }
         }
         continuation?.resume(with: result)
+        return isFirst
     }
 
     // MARK: Answers
@@ -190,11 +220,24 @@ package final class ControlClient: Sendable {
         } catch {
             // The connection broke: the same as if it had ended.
         }
+        self.end(with: end)
+    }
+
+    private func write(_ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>) async {
+        do {
+            for await line in outgoing.stream { try await outbound.write(line) }
+        } catch {
+            // The connection broke, or is closed because nobody asks any more. Whoever reads from it knows why.
+        }
+    }
+
+    /// There will be no more answers.
+    private func end(with error: any Error) {
         let open = state.withLockedValue { state in
-            state.end = end
+            state.end = error
             return Array(state.requests.keys)
         }
-        for id in open { settle(id, .failure(end)) }
+        for id in open { settle(id, .failure(error)) }
     }
 }
 

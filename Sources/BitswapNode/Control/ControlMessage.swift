@@ -1,4 +1,5 @@
 package import Bitswap
+package import Libp2p
 package import Multiformats
 package import PeerIdentity
 
@@ -38,6 +39,13 @@ package enum ControlRequest: Codable, Sendable, Hashable {
     case get(cid: CID, milliseconds: Int64?)
     /// These blocks were put into the store by another process: whoever waits for them is to get them.
     case offer(cids: [CID])
+    /// The blocks that the node waits for, or those that a connected peer wants of it.
+    case wantlist(peer: PeerID?)
+    /// What a connected peer and the node have given each other.
+    case ledger(peer: PeerID)
+    /// Nobody waits any more for the answer to the request of this number on this connection. Answered by `done`, whether
+    /// there is such a request or not.
+    case cancel(id: UInt64)
 }
 
 package enum ControlAnswer: Codable, Sendable {
@@ -45,6 +53,8 @@ package enum ControlAnswer: Codable, Sendable {
     case peers([PeerStatus])
     case connected(peer: PeerID)
     case fetched(FetchStatus)
+    case wantlist(WantlistStatus)
+    case ledger(LedgerStatus)
     case done
     case failed(ControlFailure)
 }
@@ -66,6 +76,16 @@ package struct NodeStatus: Codable, Sendable, Hashable {
     /// Blocks that the node waits for.
     package var wants: Int
     package var exchange: ExchangeStatistics
+    package var swarm: SwarmStatistics
+}
+
+package struct WantlistStatus: Codable, Sendable, Hashable {
+    /// How many wants there are.
+    package var count: Int
+    /// What the node wants: as much of it as fits into an answer. Empty when a peer was asked about.
+    package var own: [CID] = []
+    /// What the peer wants: as much of it as fits into an answer, the highest priority first.
+    package var peers: [PeerWant] = []
 }
 
 /// A connection with a peer.
@@ -77,6 +97,8 @@ package struct PeerStatus: Codable, Sendable, Hashable {
     /// The program at the other end, once it has told.
     package var agent: String?
     package var connectedSeconds: Int64
+    /// What the peer and the node have given each other; nil when the peer is just coming or going.
+    package var ledger: LedgerStatus?
 }
 
 package struct FetchStatus: Codable, Sendable, Hashable {
@@ -100,6 +122,10 @@ package struct ControlFailure: Error, Codable, Sendable, Hashable, CustomStringC
         package static let timedOut = Kind(rawValue: "timedOut")
         /// A peer could not be dialled.
         package static let cannotConnect = Kind(rawValue: "cannotConnect")
+        /// There is no connection with the peer in question.
+        package static let notConnected = Kind(rawValue: "notConnected")
+        /// The request was cancelled over its connection.
+        package static let cancelled = Kind(rawValue: "cancelled")
         /// Too many connections to the control socket.
         package static let tooBusy = Kind(rawValue: "tooBusy")
     }
@@ -111,6 +137,8 @@ package struct ControlFailure: Error, Codable, Sendable, Hashable, CustomStringC
         self.kind = kind
         self.message = message
     }
+
+    static let cancelled = ControlFailure(.cancelled, "the request was cancelled")
 
     package var description: String { message }
 }

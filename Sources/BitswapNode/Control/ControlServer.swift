@@ -7,7 +7,7 @@ import NIOConcurrencyHelpers
 /// Answers questions on the control socket of a repository, for as long as it runs.
 ///
 /// A `Service`: ``run()`` returns when the task is cancelled or a graceful shutdown begins; then the socket is gone, and
-/// another node may serve. A request ends, unanswered, when its connection does.
+/// another node may serve. A request ends when it is cancelled over its connection, and, unanswered, when that ends.
 package final class ControlServer: Service {
     package typealias Responder = @Sendable (ControlRequest) async -> ControlAnswer
     private typealias ControlChannel = NIOAsyncChannel<ByteBuffer, ByteBuffer>
@@ -77,19 +77,29 @@ package final class ControlServer: Service {
     private func converse(
         _ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        let conversation = ControlConversation(limit: limits.requestsPerConnection, responder: responder)
+        try await withThrowingDiscardingTaskGroup { group in
             var lines = LineBuffer(limit: limits.requestBytes)
-            var begun = 0
             do {
                 for try await bytes in inbound {
                     lines.append(bytes)
                     while let line = try lines.next() {
-                        if begun == limits.requestsPerConnection {
-                            try await group.next()
-                            begun -= 1
+                        try await conversation.room()
+                        switch ControlCodec.decodeRequest(line) {
+                        case .failure(let rejection):
+                            let failure = ControlFailure(.badRequest, rejection.reason)
+                            try await outbound.write(encode(.failed(failure), id: rejection.id))
+                        case .success(let request):
+                            switch conversation.receive(request) {
+                            case .work(let work):
+                                group.addTask { try await self.work(work, in: conversation, outbound) }
+                            case .wait:
+                                break
+                            case .answer(let answer, let ended):
+                                if let ended { try await outbound.write(encode(.failed(.cancelled), id: ended)) }
+                                try await outbound.write(encode(answer, id: request.id))
+                            }
                         }
-                        begun += 1
-                        group.addTask { try await outbound.write(self.answer(line)) }
                     }
                 }
             } catch let error as LineBuffer.LineTooLong {
@@ -100,12 +110,15 @@ package final class ControlServer: Service {
         }
     }
 
-    private func answer(_ line: ByteBuffer) async throws -> ByteBuffer {
-        switch ControlCodec.decodeRequest(line) {
-        case .success(let request):
-            try encode(await responder(request.request), id: request.id)
-        case .failure(let rejection):
-            try encode(.failed(ControlFailure(.badRequest, rejection.reason)), id: rejection.id)
+    /// Answers one request after the other while there are any.
+    private func work(
+        _ first: ControlConversation.Work, in conversation: ControlConversation,
+        _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    ) async throws {
+        var work: ControlConversation.Work? = first
+        while let current = work {
+            try await outbound.write(encode(await current.answer, id: current.id))
+            work = conversation.next(after: current)
         }
     }
 

@@ -19,9 +19,13 @@ package struct NodeResponder: Sendable {
     private let start = ContinuousClock.now
     /// Blocks of an offer that are held in memory at once.
     private static let offerStride = 16
+    /// Bytes of JSON around the CID of a want.
+    private static let wantOverhead = 96
+    private let limits: ControlLimits
 
-    package init(_ node: BitswapNode) {
+    package init(_ node: BitswapNode, limits: ControlLimits = ControlLimits()) {
         self.node = node
+        self.limits = limits
     }
 
     package func respond(to request: ControlRequest) async -> ControlAnswer {
@@ -34,14 +38,33 @@ package struct NodeResponder: Sendable {
             case .offer(let cids):
                 try await offer(cids)
                 return .done
+            case .wantlist(let peer): return .wantlist(try wantlist(of: peer))
+            case .ledger(let peer):
+                guard let ledger = node.exchange.ledger(of: peer) else { throw Self.notConnected(peer) }
+                return .ledger(ledger)
+            case .cancel: return .done
             }
+        } catch let error as ControlFailure {
+            return .failed(error)
         } catch let error as ExchangeError {
-            return .failed(ControlFailure(error.code == .timedOut ? .timedOut : .failed, "\(error)"))
+            return .failed(ControlFailure(Self.kind(of: error), "\(error)"))
         } catch let error as Libp2pError {
             return .failed(ControlFailure(.cannotConnect, error.message))
         } catch {
             return .failed(ControlFailure(.failed, "\(error)"))
         }
+    }
+
+    private static func kind(of error: ExchangeError) -> ControlFailure.Kind {
+        switch error.code {
+        case .timedOut: .timedOut
+        case .cancelled: .cancelled
+        default: .failed
+        }
+    }
+
+    private static func notConnected(_ peer: PeerID) -> ControlFailure {
+        ControlFailure(.notConnected, "the peer \(peer) is not connected; bitswap peers lists those that are")
     }
 
     private func status() async throws -> NodeStatus {
@@ -52,7 +75,7 @@ package struct NodeResponder: Sendable {
             process: getpid(), uptimeSeconds: start.duration(to: .now).components.seconds,
             blocks: statistics.blockCount, blockBytes: statistics.byteCount, storageBytes: statistics.storageByteCount,
             peers: Set(connections.map(\.peer)).count, wants: node.exchange.wantlist.count,
-            exchange: node.exchange.statistics)
+            exchange: node.exchange.statistics, swarm: node.swarm.statistics)
     }
 
     private func peers() -> [PeerStatus] {
@@ -60,9 +83,29 @@ package struct NodeResponder: Sendable {
         return node.swarm.connections().map { connection in
             PeerStatus(
                 peer: connection.peer, address: connection.remoteAddress, isOutbound: connection.direction == .outbound,
-                agent: connection.identifyInfo?.agentVersion,
-                connectedSeconds: (now - connection.openedAt).nanoseconds / 1_000_000_000)
+                agent: (connection.identifyInfo?.agentVersion?.prefix(limits.agentCharacters)).map(String.init),
+                connectedSeconds: (now - connection.openedAt).nanoseconds / 1_000_000_000,
+                ledger: node.exchange.ledger(of: connection.peer))
         }
+    }
+
+    private func wantlist(of peer: PeerID?) throws(ControlFailure) -> WantlistStatus {
+        guard let peer else {
+            let wants = node.exchange.wantlist.map { (cid: $0, text: $0.description) }.sorted { $0.text < $1.text }
+            return WantlistStatus(count: wants.count, own: fitting(wants) { $0.text.utf8.count }.map(\.cid))
+        }
+        guard let wants = node.exchange.wantlist(of: peer) else { throw Self.notConnected(peer) }
+        return WantlistStatus(count: wants.count, peers: fitting(wants) { $0.cid.description.utf8.count })
+    }
+
+    /// As many of the wants as an answer has room for.
+    private func fitting<Want>(_ wants: [Want], _ textBytes: (Want) -> Int) -> [Want] {
+        var room = limits.wantlistBytes
+        return Array(
+            wants.prefix { want in
+                room -= textBytes(want) + Self.wantOverhead
+                return room >= 0
+            })
     }
 
     private func fetch(_ cid: CID, _ milliseconds: Int64?) async throws -> FetchStatus {
