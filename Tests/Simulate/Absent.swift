@@ -21,11 +21,11 @@ public struct Absent: Scenario {
             await withThrowingTaskGroup(of: Void.self) { group in
                 for cid in absent { group.addTask { _ = try await client.exchange.want(cid) } }
                 try? await simulation.sleep(for: .seconds(30))
-                known = peers.reduce(0) { $0 + ($1.exchange.ledger(of: client.id)?.wants.count ?? 0) }
+                known = peers.reduce(0) { $0 + ($1.exchange.ledger(of: client.id)?.wants ?? 0) }
                 group.cancelAll()
             }
             try await simulation.settle()
-            let left = peers.reduce(0) { $0 + ($1.exchange.ledger(of: client.id)?.wants.count ?? 0) }
+            let left = peers.reduce(0) { $0 + ($1.exchange.ledger(of: client.id)?.wants ?? 0) }
             return [
                 Figure("wants known to peers before", Double(known)),
                 Figure("wants known to peers after", Double(left), ideal: 0, bound: 0),
