@@ -227,11 +227,14 @@ public final class Exchange: Sendable {
                 known.state.withLockedValue { $0.connections += 1 }
                 return (nil, Client.Effects())
             }
-            let newcomer = ExchangePeer(peer, limits: configuration.limits)
+            let newcomer = ExchangePeer(peer, limits: configuration.limits, since: time.now())
             peers[peer] = newcomer
             return (newcomer, client.withLockedValue { $0.connected(peer) })
         }
-        if let newcomer { arrivals.continuation.yield(newcomer) }
+        if let newcomer {
+            account.peerCame()
+            arrivals.continuation.yield(newcomer)
+        }
         perform(effects)
     }
 
@@ -246,6 +249,7 @@ public final class Exchange: Sendable {
             return (peers.removeValue(forKey: peer), client.withLockedValue { $0.disconnected(peer) })
         }
         guard let gone else { return }
+        account.peerWent()
         gone.end()
         forgetWants(of: gone, forGood: true)
         perform(effects)

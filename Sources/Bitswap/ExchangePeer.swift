@@ -17,8 +17,12 @@ final class ExchangePeer: Sendable {
     let responses: Way
     let state: NIOLockedValueBox<State>
 
-    init(_ id: PeerID, limits: BitswapLimits) {
+    /// When its first connection was made.
+    let since: Duration
+
+    init(_ id: PeerID, limits: BitswapLimits, since: Duration = .zero) {
         self.id = id
+        self.since = since
         requests = Way(to: id)
         responses = Way(to: id)
         state = NIOLockedValueBox(State(ledger: Ledger(limits: limits)))

@@ -6,7 +6,10 @@ import PeerIdentity
 struct LedgerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ledger", abstract: "Print what a connected peer and the running node have given each other.",
-        discussion: "Counts begin when the peer connects. Bytes are those of blocks, without framing.")
+        discussion: """
+            Counts begin when the peer connects. Bytes of blocks are without framing. What is queued waits for its turn; \
+            what is outstanding was written and not yet taken by the connection.
+            """)
 
     @OptionGroup var options: CommonOptions
 
@@ -30,17 +33,25 @@ struct LedgerCommand: AsyncParsableCommand {
     /// The ledger's members in JSON.
     static func members(_ ledger: LedgerStatus) -> [(String, JSON)] {
         [
+            ("connectedSeconds", .integer(Int(ledger.age.components.seconds))),
             ("blocksSent", .integer(ledger.blocksSent)), ("bytesSent", .integer(ledger.bytesSent)),
-            ("wants", .integer(ledger.wants)), ("queuedBytes", .integer(ledger.queuedBytes)),
-            ("outstandingBytes", .integer(ledger.outstandingBytes)),
+            ("blocksReceived", .integer(ledger.blocksReceived)), ("bytesReceived", .integer(ledger.bytesReceived)),
+            ("wants", .integer(ledger.wants)), ("subscriptions", .integer(ledger.subscriptions)),
+            ("queuedBytes", .integer(ledger.queuedBytes)), ("outstandingBytes", .integer(ledger.outstandingBytes)),
         ]
     }
 
     static func table(_ peer: PeerID, _ ledger: LedgerStatus) -> Table {
         var table = Table()
         table.row("peer", "\(peer)")
+        table.row("connected", Quantity.time(seconds: Int(ledger.age.components.seconds)))
         table.row("sent", "\(Quantity.count(ledger.blocksSent, "block")), \(Quantity.bytes(ledger.bytesSent))")
-        table.row("wants", Quantity.count(ledger.wants, "block"))
+        table.row(
+            "received", "\(Quantity.count(ledger.blocksReceived, "block")), \(Quantity.bytes(ledger.bytesReceived))")
+        table.row(
+            "wants",
+            "\(Quantity.count(ledger.wants)) to be answered, \(Quantity.count(ledger.subscriptions)) for blocks not held"
+        )
         table.row("queued", Quantity.bytes(ledger.queuedBytes))
         table.row("outstanding", Quantity.bytes(ledger.outstandingBytes))
         return table

@@ -39,7 +39,8 @@ struct Peers: AsyncParsableCommand {
             table.row(
                 "\(peer.address)/p2p/\(peer.peer)", direction(of: peer),
                 Quantity.time(seconds: Int(peer.connectedSeconds)),
-                peer.ledger.map { "sent \(Quantity.bytes($0.bytesSent))" } ?? "-", printable(peer.agent ?? "-"))
+                peer.ledger.map { "sent \(Quantity.bytes($0.bytesSent))" } ?? "-",
+                peer.ledger.map { "received \(Quantity.bytes($0.bytesReceived))" } ?? "-", printable(peer.agent ?? "-"))
         }
         return table
     }

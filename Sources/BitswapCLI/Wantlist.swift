@@ -9,8 +9,8 @@ struct Wantlist: AsyncParsableCommand {
         abstract: "List the blocks that the running node waits for, or that a peer wants of it.",
         discussion: """
             Prints one CID a line. With --peer: what that peer wants and was not given yet, whether it wants the block or \
-            only to know who has it (HAVE), and with what priority, the highest first; blocks that the node does not hold \
-            are among them, for the peer gets them when they come.
+            only to know who has it (HAVE), and with what priority, the highest first, and whether the node holds it: \
+            if not, the peer gets it when it comes.
             """)
 
     @OptionGroup var options: CommonOptions
@@ -41,13 +41,16 @@ struct Wantlist: AsyncParsableCommand {
     static func json(_ want: PeerWant) -> JSON {
         .object([
             ("cid", JSON(want.cid)), ("type", .string(want.type.rawValue)), ("priority", .integer(Int(want.priority))),
+            ("held", want.isHeld.map { .bool($0) } ?? .null),
         ])
     }
 
     static func table(_ wants: [PeerWant]) -> Table {
         var table = Table()
         for want in wants {
-            table.row("\(want.cid)", want.type == .block ? "block" : "HAVE", "priority \(want.priority)")
+            table.row(
+                "\(want.cid)", want.type == .block ? "block" : "HAVE", "priority \(want.priority)",
+                want.isHeld.map { $0 ? "held" : "not held" } ?? "-")
         }
         return table
     }

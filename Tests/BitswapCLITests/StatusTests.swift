@@ -36,6 +36,11 @@ import Testing
             .trimmingCharacters(in: .whitespaces)
     }
 
+    private let ledger = LedgerStatus(
+        age: .seconds(90), wants: 3, subscriptions: 6, queuedBytes: 4, outstandingBytes: 5, blocksSent: 1,
+        bytesSent: 2_048,
+        blocksReceived: 2, bytesReceived: 10)
+
     private var busy: ExchangeStatistics {
         var exchange = ExchangeStatistics()
         exchange.blocksReceived = 4
@@ -108,7 +113,6 @@ import Testing
     }
 
     @Test func aConnectionSaysWhatItsPeerWasGiven() throws {
-        let ledger = LedgerStatus(wants: 3, queuedBytes: 4, outstandingBytes: 5, blocksSent: 1, bytesSent: 2_048)
         let connection = PeerStatus(
             peer: peer, address: address, isOutbound: true, agent: "kubo\u{1B}[31m", connectedSeconds: 5, ledger: ledger
         )
@@ -117,28 +121,38 @@ import Testing
         #expect((told["ledger"] as? [String: Int])?["bytesSent"] == 2_048)
         #expect(
             Peers.table([connection]).lines
-                == ["\(address)/p2p/\(peer)  outbound  5 s  sent 2.0 KiB  kubo?[31m"])
+                == ["\(address)/p2p/\(peer)  outbound  5 s  sent 2.0 KiB  received 10 bytes  kubo?[31m"])
         var leaving = connection
         leaving.ledger = nil
         #expect(try object(Peers.json(leaving))["ledger"] is NSNull)
     }
 
     @Test func everyValueOfALedgerIsInTheJSON() throws {
-        let ledger = LedgerStatus(wants: 3, queuedBytes: 4, outstandingBytes: 5, blocksSent: 1, bytesSent: 2_048)
         let told = try object(.object(LedgerCommand.members(ledger)))
-        for name in Mirror(reflecting: ledger).children.compactMap(\.label) { #expect(told[name] != nil, "\(name)") }
-        #expect(LedgerCommand.table(peer, ledger).lines.contains("sent         1 block, 2.0 KiB"))
+        for name in Mirror(reflecting: ledger).children.compactMap(\.label) {
+            #expect(told[name == "age" ? "connectedSeconds" : name] != nil, "\(name)")
+        }
+        #expect(
+            LedgerCommand.table(peer, ledger).lines.dropFirst() == [
+                "connected    1 min 30 s", "sent         1 block, 2.0 KiB", "received     2 blocks, 10 bytes",
+                "wants        3 to be answered, 6 for blocks not held", "queued       4 bytes",
+                "outstanding  5 bytes",
+            ])
     }
 
     @Test func aWantSaysItsTypeAndPriority() throws {
         let wants = [
-            PeerWant(cid: cid, type: .block, priority: .max), PeerWant(cid: cid, type: .have, priority: -1),
+            PeerWant(cid: cid, type: .block, priority: .max, isHeld: true),
+            PeerWant(cid: cid, type: .have, priority: -1, isHeld: nil),
         ]
         let told = try object(Wantlist.json(wants[0]))
         #expect(told["cid"] as? String == cid.description)
         #expect(told["type"] as? String == "block")
         #expect(told["priority"] as? Int == Int(Int32.max))
+        #expect(told["held"] as? Bool == true)
+        #expect(try object(Wantlist.json(wants[1]))["held"] is NSNull)
         #expect(
-            Wantlist.table(wants).lines == ["\(cid)  block  priority 2147483647", "\(cid)  HAVE   priority -1"])
+            Wantlist.table(wants).lines
+                == ["\(cid)  block  priority 2147483647  held", "\(cid)  HAVE   priority -1          -"])
     }
 }

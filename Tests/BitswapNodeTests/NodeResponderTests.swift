@@ -91,6 +91,7 @@ import Testing
                 #expect(theirs.own.isEmpty)
                 #expect(theirs.peers.map(\.cid) == [absent])
                 #expect(theirs.peers.map(\.type) == [.block])
+                #expect(theirs.peers.map(\.isHeld) != [true])
                 group.cancelAll()
             }
         }
@@ -128,6 +129,9 @@ import Testing
             }
             #expect(ledger.blocksSent == 1)
             #expect(ledger.bytesSent == 10)
+            #expect(ledger.wants == 0)
+            #expect(nodes.other.exchange.ledger(of: nodes.serving.id)?.blocksReceived == 1)
+            #expect(nodes.other.exchange.ledger(of: nodes.serving.id)?.bytesReceived == 10)
             guard case .peers(let peers) = await nodes.responder.respond(to: .peers) else { throw Unexpected() }
             #expect(peers.first?.ledger?.bytesSent == 10)
         }

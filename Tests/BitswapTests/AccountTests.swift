@@ -109,12 +109,15 @@ import Testing
         expectAgreement(of: metrics, with: account.statistics)
     }
 
-    @Test func levelsAreGauges() throws {
-        account.peers(3)
-        account.peers(2)
-        account.openWants(5)
-        #expect(try metrics.expectGauge("bitswap_peers").lastValue == 2)
-        #expect(try metrics.expectGauge("bitswap_wants").lastValue == 5)
+    @Test func levelsGoUpAndDown() throws {
+        account.peerCame()
+        account.peerCame()
+        account.peerWent()
+        for _ in 0..<5 { account.wantOpened() }
+        account.wantsEnded(0)
+        account.wantsEnded(3)
+        #expect(try metrics.expectMeter("bitswap_peers").lastValue == 1)
+        #expect(try metrics.expectMeter("bitswap_wants").lastValue == 2)
     }
 
     @Test func noMetricNamesAPeerOrABlock() {

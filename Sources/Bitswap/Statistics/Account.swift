@@ -142,8 +142,16 @@ final class Account: Sendable {
         hit(limit, times: count)
     }
 
-    func peers(_ count: Int) { metrics.peers.record(count) }
-    func openWants(_ count: Int) { metrics.wants.record(count) }
+    func peerCame() { metrics.peers.increment() }
+    func peerWent() { metrics.peers.decrement() }
+
+    /// A caller waits for a block.
+    func wantOpened() { metrics.wants.increment() }
+
+    /// So many callers wait no longer.
+    func wantsEnded(_ count: Int) {
+        if count > 0 { metrics.wants.decrement(by: Double(count)) }
+    }
 
     /// The entries of a wantlist by their kind.
     struct Entries: Sendable, Hashable {

@@ -12,8 +12,9 @@ extension Exchange {
     /// What a connected peer wants of us and was not given yet, the highest priority first; nil when it is not connected.
     public func wantlist(of peer: PeerID) -> [PeerWant]? {
         guard let peer = peers.withLockedValue({ $0[peer] }) else { return nil }
-        return peer.state.withLockedValue { $0.ledger.wants }
-            .map { PeerWant(cid: $0.cid, type: $0.type, priority: $0.priority) }
+        return peer.state.withLockedValue { $0.ledger.table.slots }
+            .filter { $0.state != .none }
+            .map { PeerWant(cid: $0.cid, type: $0.type, priority: $0.priority, isHeld: $0.isKnownToBeHeld) }
             .sorted { ($1.priority, $0.cid.description) < ($0.priority, $1.cid.description) }
     }
 
@@ -23,8 +24,11 @@ extension Exchange {
         let outstandingBytes = peer.responses.outstandingBytes
         return peer.state.withLockedValue { state in
             LedgerStatus(
-                wants: state.ledger.count, queuedBytes: state.ledger.queuedBytes, outstandingBytes: outstandingBytes,
-                blocksSent: state.ledger.sentBlocks, bytesSent: state.ledger.sentBytes)
+                age: time.now() - peer.since, wants: state.ledger.heldCount,
+                subscriptions: state.ledger.subscriptionCount, queuedBytes: state.ledger.queuedBytes,
+                outstandingBytes: outstandingBytes, blocksSent: state.ledger.sentBlocks,
+                bytesSent: state.ledger.sentBytes, blocksReceived: state.ledger.receivedBlocks,
+                bytesReceived: state.ledger.receivedBytes)
         }
     }
 
@@ -48,16 +52,35 @@ public struct PeerWant: Sendable, Hashable, Codable {
     public var type: WantType
     /// What is greater is answered first.
     public var priority: Int32
+    /// Whether we hold the block; nil when it was not looked up yet. One that we do not hold the peer gets when it comes.
+    public var isHeld: Bool?
+}
+
+extension WantTable.Entry {
+    fileprivate var isKnownToBeHeld: Bool? {
+        switch state {
+        case .none, .new, .lookingUp: nil
+        case .ready, .answering: true
+        case .absent, .denied: false
+        }
+    }
 }
 
 /// What a peer and we have given each other since it connected. Bytes are those of blocks, without framing.
 public struct LedgerStatus: Sendable, Hashable, Codable {
-    /// How many blocks it wants and was not given yet, those we do not hold among them.
+    /// How long the peer has been connected.
+    public var age: Duration
+    /// How many of its wants wait for an answer.
     public var wants: Int
+    /// How many of its wants wait for blocks that we do not hold.
+    public var subscriptions: Int
     /// Bytes of blocks that wait for their turn to be sent.
     public var queuedBytes: Int
     /// Bytes of messages written to it that its transport has not taken yet.
     public var outstandingBytes: Int
     public var blocksSent: Int
     public var bytesSent: Int
+    /// Blocks that came from it and that we had asked it for, those that had come from others already among them.
+    public var blocksReceived: Int
+    public var bytesReceived: Int
 }

@@ -11,7 +11,7 @@ struct ExchangeMetrics: Sendable {
     let limitHits: [BitswapLimit: Counter]
     let incomingMessages, outgoingMessages: Recorder
     let queueWait, timeToBlock: Timer
-    let peers, wants: Gauge
+    let peers, wants: Meter
 
     init(_ factory: any MetricsFactory) {
         func counter(_ name: String, _ dimensions: [(String, String)] = []) -> Counter {
@@ -45,8 +45,8 @@ struct ExchangeMetrics: Sendable {
         outgoingMessages = Recorder(label: "bitswap_message_sent_bytes", factory: factory)
         queueWait = Timer(label: "bitswap_queue_wait_seconds", factory: factory)
         timeToBlock = Timer(label: "bitswap_time_to_block_seconds", factory: factory)
-        peers = Gauge(label: "bitswap_peers", factory: factory)
-        wants = Gauge(label: "bitswap_wants", factory: factory)
+        peers = Meter(label: "bitswap_peers", factory: factory)
+        wants = Meter(label: "bitswap_wants", factory: factory)
     }
 }
 
