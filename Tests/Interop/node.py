@@ -94,6 +94,10 @@ class Node:
         """How the running node fares."""
         return json.loads(self.run("stat", "--json").out)
 
+    def told(self, *words):
+        """What a command says with `--json`, line by line."""
+        return [json.loads(line) for line in self.run(*words, "--json").lines]
+
     def limit_hits(self):
         """How often each limit was hit that ever was, by name."""
         return self.stat()["exchange"].get("limitHits", {})

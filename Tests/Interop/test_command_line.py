@@ -237,6 +237,46 @@ def running_node(t):
     refused(t, one, FAILED, "peers", says="serve")
 
 
+@test("wantlist and ledger ask the running node, and a get that is given up leaves nothing behind")
+def wants(t):
+    one, two = Node(t, "one"), Node(t, "two")
+    for words in (["wantlist"], ["wantlist", "--peer", NOBODY], ["ledger", NOBODY]):
+        refused(t, one, FAILED, *words, says="serve")
+    for words in (["wantlist", "--peer", "nonsense"], ["ledger", "nonsense"]):
+        refused(t, one, USAGE, *words, says="nonsense")
+    first, second = one.serve(), two.serve()
+    t.equal(one.run("wantlist").lines, [], "the wantlist of a node that wants nothing")
+    for words in (["wantlist", "--peer", NOBODY], ["ledger", NOBODY]):
+        refused(t, one, FAILED, *words, says=f"{NOBODY} is not connected")
+    one.run("connect", second.address)
+    getting = one.start("get", "block", "get", CID, "--timeout", "60s")
+    t.eventually(lambda: one.run("wantlist").lines == [CID], "the wantlist of the one that waits")
+    wanted = ["wantlist", "--peer", first.id]
+    t.eventually(lambda: [want["held"] for want in two.told(*wanted)] == [False], "the other knows, and holds it not")
+    t.equal(two.told(*wanted)[0]["cid"], CID, "the CID that the other knows of")
+    t.check(two.run(*wanted).lines[0].startswith(CID), "the same as text")
+    t.equal(two.told("ledger", first.id)[0]["subscriptions"], 1, "what it is waited for")
+    getting.send_signal(signal.SIGINT)
+    t.equal(getting.wait(10), 128 + signal.SIGINT, "status of a get that was interrupted")
+    t.eventually(lambda: one.run("wantlist").lines == [], "nobody waits any more")
+    t.eventually(lambda: two.told(*wanted) == [], "the want was taken back")
+
+    data = os.urandom(300_000)
+    t.equal(one.get(two.put(data))[0], data, "a block")
+    (there,), (here,) = two.told("ledger", first.id), one.told("ledger", second.id)
+    t.equal((there["blocksSent"], there["bytesSent"]), (1, len(data)), "what the other has sent")
+    t.equal((here["blocksReceived"], here["bytesReceived"]), (1, len(data)), "what came from it")
+    t.contains(two.run("ledger", first.id).out.decode(), "1 block, 293.0 KiB", "the ledger as text")
+    (peer,) = two.told("peers")
+    t.equal(peer["ledger"]["bytesSent"], len(data), "what peers says was sent")
+    told = one.stat()["exchange"]
+    t.equal(told["bytesReceived"], len(data), "what stat says came")
+    t.equal(told["duplicateShare"], 0, "the share of it that came in vain")
+    t.check(told["wantsSentPerBlock"] >= 1, f"wants sent per block: {told}")
+    t.contains(one.run("stat").out.decode(), "1 block, 293.0 KiB", "stat as text")
+    t.equal([first.stop(), second.stop()], [0, 0], "statuses of serve")
+
+
 @test("Ctrl-C and SIGTERM end serve cleanly, in the middle of a transfer too")
 def signals(t):
     node, other = Node(t), Node(t, "other")
