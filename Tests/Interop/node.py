@@ -99,8 +99,10 @@ class Node:
         return [json.loads(line) for line in self.run(*words, "--json").lines]
 
     def limit_hits(self):
-        """How often each limit was hit that ever was, by name."""
-        return self.stat()["exchange"].get("limitHits", {})
+        """How often each limit was hit that ever was, by name: those of Bitswap, Noise and Yamux."""
+        stat = self.stat()
+        connections = stat["connections"]
+        return {**stat["exchange"]["limitHits"], **connections["noiseLimitHits"], **connections["yamuxLimitHits"]}
 
 
 class Serving:
