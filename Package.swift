@@ -214,6 +214,7 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 "BitswapNode", "Bitswap", "Blockstore", "Libp2p", "PeerIdentity", "Multiformats", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
             ],
             swiftSettings: strict),
         .testTarget(

@@ -3,6 +3,7 @@ import BitswapNode
 import Blockstore
 import Foundation
 import Libp2p
+import MetricsTestKit
 import Multiformats
 import NIOCore
 import PeerIdentity
@@ -67,6 +68,25 @@ import Testing
             }
             _ = try await group.next()
             _ = try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    @Test func metricsOfAllPartsGoWhereTheNodeIsTold() async throws {
+        let metrics = TestMetrics()
+        let server = BitswapNode(
+            identity: try KeyPair.generate(), store: MemoryBlockstore(), configuration: try listening(),
+            metrics: metrics)
+        let client = BitswapNode(identity: try KeyPair.generate(), store: MemoryBlockstore())
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for node in [server, client] { group.addTask { try await node.run() } }
+            let cid = try await server.blocks.put("counted")
+            _ = try await client.swarm.connect(to: try #require(try await server.addresses.first))
+            _ = try await client.blocks.get(cid)
+            while server.exchange.statistics.blocksSent == 0 { await Task.yield() }
+            #expect(metrics.counterTotal(label: "bitswap_block_bytes_sent_total") == 7)
+            #expect(try metrics.expectGauge("libp2p_connections", [("direction", "inbound")]).lastValue == 1)
+            #expect(server.swarm.statistics.inboundConnections == 1)
             group.cancelAll()
         }
     }

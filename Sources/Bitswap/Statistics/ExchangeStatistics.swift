@@ -1,4 +1,15 @@
 /// What an exchange has done since it was made. Bytes of blocks are without framing.
+///
+/// All of it is told by metrics too, which all begin with `bitswap_`:
+///
+/// - counters: `blocks_received_total`, `block_bytes_received_total`, `duplicate_blocks_received_total`,
+///   `duplicate_block_bytes_received_total`, `blocks_refused_total`, `blocks_sent_total`, `block_bytes_sent_total`,
+///   `wants_sent_total` and `wants_received_total` (`type`: `block`, `have`), `cancels_sent_total`,
+///   `cancels_received_total`, `presences_sent_total` and `presences_received_total` (`type`: `have`, `dont_have`),
+///   `wantlist_bytes_sent_total`, `wants_dropped_total`, `messages_received_total`, `messages_sent_total`,
+///   `messages_malformed_total`, `limit_hits_total` (`limit`: a member of ``BitswapLimits``);
+/// - histograms: `message_received_bytes`, `message_sent_bytes`, `queue_wait_seconds`, `time_to_block_seconds`;
+/// - levels: `peers` (connected), `wants` (calls that wait for a block).
 public struct ExchangeStatistics: Sendable, Hashable, Codable {
     // Blocks.
 
