@@ -26,6 +26,22 @@ public struct BitswapLimits: Sendable, Hashable {
     public var subscriptionLifetime: Duration = .seconds(600)
     /// Wants that we keep outstanding at one peer. Kubo drops wants past 1,024, in no order.
     public var outstandingWantsPerPeer = 1_024
+    /// Bytes of blocks that one peer may owe us at once; how many it does depends on what it delivers.
+    public var requestWindow = 16 << 20
+    /// Bytes of blocks that a peer may owe us of which nothing is known yet.
+    public var initialRequestWindow = 1 << 20
+    /// Peers that are asked for one block before any of them has answered.
+    public var questionsPerWant = 64
+    /// Questions of one session that a peer may leave unanswered that has not been of use to it.
+    public var unansweredQuestions = 16
+    /// Peers of which a session remembers how useful they were.
+    public var peersPerSession = 256
+    /// Peers of which is remembered what they have delivered, when they are not connected.
+    public var rememberedPeers = 4_096
+    /// Addresses that are remembered of a peer.
+    public var addressesPerPeer = 16
+    /// Blocks whose providers the content router is asked for at the same time.
+    public var concurrentSearches = 16
     /// Bytes of response written to one peer and not yet taken by the socket.
     public var outstandingBytesPerPeer = 2 << 20
     /// Bytes of blocks that one response message aims at; a larger block goes alone.

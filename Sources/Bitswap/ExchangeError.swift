@@ -5,6 +5,8 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
     /// What went wrong; more may be added, so a `switch` over it needs a default.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         public let description: String
+        /// Each peer that may be asked has said that it does not have the block, has sent other bytes or cannot be reached.
+        public static let notFound = Code(description: "not found")
         /// No peer gave the block in the time allowed.
         public static let timedOut = Code(description: "timed out")
         /// The calling task was cancelled.
@@ -62,6 +64,8 @@ public enum PeerAnswer: Sendable, Hashable, CustomStringConvertible {
     case sentOtherBytes
     /// It went away before it answered.
     case disconnected
+    /// It could not be connected to.
+    case unreachable
 
     public var description: String {
         switch self {
@@ -71,6 +75,7 @@ public enum PeerAnswer: Sendable, Hashable, CustomStringConvertible {
         case .dontHave: "said DONT_HAVE"
         case .sentOtherBytes: "sent bytes that do not match what was asked for"
         case .disconnected: "disconnected"
+        case .unreachable: "could not be reached"
         }
     }
 }

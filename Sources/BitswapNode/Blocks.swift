@@ -2,7 +2,7 @@ public import Bitswap
 public import Blockstore
 public import Multiformats
 public import NIOCore
-public import PeerIdentity
+import PeerIdentity
 
 /// The blocks of a node: its own store first, then the network.
 ///
@@ -44,25 +44,25 @@ public struct Blocks: Sendable {
         exchange.offer(blocks)
     }
 
-    /// The block under a CID: from the own store, else from connected peers, verified and stored.
+    /// The block under a CID: from the own store, else from peers, verified and stored.
     ///
     /// Cancelling the calling task takes the want back at every peer.
     ///
     /// - Parameters:
-    ///   - providers: when not empty, only these peers are asked.
+    ///   - providers: who may be asked.
     ///   - timeout: how long to wait; nil waits for ever.
-    /// - Throws: `ExchangeError`; with `timedOut` it says what each peer answered.
-    public func get(_ cid: CID, from providers: Set<PeerID> = [], timeout: Duration? = .seconds(30)) async throws
-        -> Block
-    {
-        try await fetch(cid, from: providers, timeout: timeout).block
+    /// - Throws: `ExchangeError`; with `timedOut` and `notFound` it says what each peer answered.
+    public func get(
+        _ cid: CID, providers: Providers = .any, timeout: Duration? = .seconds(30)
+    ) async throws -> Block {
+        try await fetch(cid, providers: providers, timeout: timeout).block
     }
 
-    /// The same as ``get(_:from:timeout:)``, with where the block came from and how long it took.
+    /// The same as ``get(_:providers:timeout:)``, with where the block came from and how long it took.
     public func fetch(
-        _ cid: CID, from providers: Set<PeerID> = [], timeout: Duration? = .seconds(30)
+        _ cid: CID, providers: Providers = .any, timeout: Duration? = .seconds(30)
     ) async throws -> FetchedBlock {
-        try await exchange.want(cid, from: providers, timeout: timeout)
+        try await exchange.want(cid, providers: providers, timeout: timeout)
     }
 
     /// Whether the block is in the own store. Asks nobody.

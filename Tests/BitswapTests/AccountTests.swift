@@ -95,8 +95,11 @@ import Testing
     }
 
     @Test func everyMemberOfTheLimitsHasAName() {
-        // What is not hit by peers, but says how we answer.
-        let settings: Set = ["responseBytes", "haveReplacedByBlockBytes"]
+        // What is not hit by peers, but says how we ask and answer.
+        let settings: Set = [
+            "responseBytes", "haveReplacedByBlockBytes", "requestWindow", "initialRequestWindow", "questionsPerWant",
+            "unansweredQuestions", "peersPerSession", "rememberedPeers", "addressesPerPeer", "concurrentSearches",
+        ]
         let members = Mirror(reflecting: BitswapLimits()).children.compactMap(\.label)
         #expect(Set(members).subtracting(settings) == Set(BitswapLimit.allCases.map(\.rawValue)))
     }

@@ -1,209 +1,378 @@
 import Blockstore
 import Multiformats
 import PeerIdentity
+import TestSupport
 import Testing
 
 @testable import Bitswap
 
+/// Single wants: who is asked, and what moves a want on.
 @Suite struct ClientTests {
-    var client = Client(limits: BitswapLimits(), stallTime: .seconds(5))
-
-    private mutating func want(_ cid: CID, providers: Set<PeerID> = [], deadline: Duration? = nil) -> Client.WaiterID {
-        let waiter = client.register(cid, providers: providers, deadline: deadline)
-        _ = client.open(waiter, now: .zero)
-        return waiter
-    }
-
-    private mutating func take(_ peer: PeerID, _ version: BitswapVersion = .v1_2_0, at now: Duration = .zero)
-        -> [Message.Entry]
-    {
-        client.takeEntries(for: peer, limit: 1_024, version: version, now: now).entries
-    }
-
-    private func asks(_ entries: [Message.Entry], _ cid: CID) -> WantType? {
-        for entry in entries where entry.cid == cid {
-            if case .want(let type, _) = entry.kind { return type }
-        }
-        return nil
-    }
+    var it = ClientHarness()
 
     @Test mutating func oneIsAskedForTheBlockAndTheOthersWhetherTheyHaveIt() {
-        for number in 1...3 { _ = client.connected(peer(number)) }
-        _ = want(cid("a"))
-        let types = (1...3).map { asks(take(peer($0)), cid("a")) }
+        it.connect(1, 2, 3)
+        it.want(cid("a"))
+        let types = (1...3).map { it.take($0).type(of: cid("a")) }
         #expect(types.filter { $0 == .block }.count == 1)
         #expect(types.filter { $0 == .have }.count == 2)
     }
 
     @Test mutating func nothingIsAskedBeforeTheOwnStoreWasLookedInto() {
-        _ = client.connected(peer(1))
-        let waiter = client.register(cid("a"), providers: [], deadline: nil)
-        #expect(take(peer(1)) == [])
-        #expect(client.open(waiter, now: .zero).wake == [peer(1)])
-        #expect(asks(take(peer(1)), cid("a")) == .block)
+        it.connect(1)
+        let waiter = it.client.register(cid("a"), providers: .any, deadline: nil, now: it.now)
+        #expect(it.take(1).isEmpty)
+        #expect(it.client.open([waiter], now: it.now).wake == [peer(1)])
+        #expect(it.take(1).type(of: cid("a")) == .block)
     }
 
     @Test mutating func dontHaveMovesTheWantToWhoSaidHave() {
-        _ = client.connected(peer(1))
-        _ = want(cid("a"))
-        #expect(asks(take(peer(1)), cid("a")) == .block)
-        _ = client.connected(peer(2))
-        #expect(asks(take(peer(2)), cid("a")) == .have)
-        _ = client.received(presences: [.init(cid: cid("a"), has: true)], from: peer(2))
-        #expect(take(peer(2)) == [], "the first one still owes the block")
-        let effects = client.received(presences: [.init(cid: cid("a"), has: false)], from: peer(1))
-        #expect(effects.wake == [peer(2)])
-        #expect(asks(take(peer(2)), cid("a")) == .block)
+        it.connect(1)
+        it.want(cid("a"))
+        #expect(it.take(1).type(of: cid("a")) == .block)
+        it.connect(2)
+        #expect(it.take(2).type(of: cid("a")) == .have)
+        it.have(cid("a"), from: 2)
+        #expect(it.take(2).isEmpty, "the first one still owes the block")
+        _ = it.takeEffects()
+        it.dontHave(cid("a"), from: 1)
+        #expect(it.takeEffects().wake.contains(peer(2)))
+        #expect(it.take(2).type(of: cid("a")) == .block)
+    }
+
+    @Test mutating func aDeniedWantOfABlockBecomesAQuietQuestion() {
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.dontHave(cid("a"), from: 1)
+        #expect(it.take(1).entries.map(\.kind) == [.want(.have, sendDontHave: false)])
+        it.have(cid("a"), from: 1)
+        #expect(it.take(1).type(of: cid("a")) == .block, "it has got the block since")
     }
 
     @Test mutating func aPeerThatGoesAwayOwesNothing() {
-        _ = client.connected(peer(1))
-        _ = want(cid("a"))
-        _ = take(peer(1))
-        _ = client.connected(peer(2))
-        _ = take(peer(2))
-        _ = client.received(presences: [.init(cid: cid("a"), has: true)], from: peer(2))
-        #expect(client.disconnected(peer(1)).wake == [peer(2)])
-        #expect(asks(take(peer(2)), cid("a")) == .block)
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.connect(2)
+        it.take(2)
+        it.have(cid("a"), from: 2)
+        _ = it.takeEffects()
+        it.disconnect(1)
+        #expect(it.takeEffects().wake == [peer(2)])
+        #expect(it.take(2).type(of: cid("a")) == .block)
     }
 
-    @Test mutating func aPeerThatComesBackIsAskedAgain() {
-        _ = client.connected(peer(1))
-        _ = want(cid("a"))
-        _ = take(peer(1))
-        _ = client.disconnected(peer(1))
-        _ = client.connected(peer(1))
-        let (entries, isFull) = client.takeEntries(for: peer(1), limit: 9, version: .v1_2_0, now: .zero)
-        #expect(asks(entries, cid("a")) == .block)
-        #expect(isFull)
+    @Test mutating func aPeerThatComesBackIsAskedAgainWithAFullList() {
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.disconnect(1)
+        it.connect(1)
+        let taken = it.take(1)
+        #expect(taken.type(of: cid("a")) == .block)
+        #expect(taken.isFull)
     }
 
     @Test mutating func silenceMovesTheWantOnButNotBeforeItsTime() {
-        _ = client.connected(peer(1))
-        _ = want(cid("a"))
-        _ = take(peer(1))
-        _ = client.connected(peer(2))
-        _ = take(peer(2))
-        _ = client.received(presences: [.init(cid: cid("a"), has: true)], from: peer(2))
-        #expect(client.tick(now: .milliseconds(4_999)).wake.isEmpty == true)
-        #expect(client.tick(now: .seconds(5)).wake == [peer(2)])
-        #expect(asks(take(peer(2)), cid("a")) == .block)
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.connect(2)
+        it.take(2)
+        it.have(cid("a"), from: 2)
+        _ = it.takeEffects()
+        it.pass(.milliseconds(990))
+        #expect(it.takeEffects().wake.isEmpty)
+        it.pass(.milliseconds(10))
+        #expect(it.takeEffects().wake == [peer(2)])
+        #expect(it.take(2).type(of: cid("a")) == .block)
+        #expect(it.take(1).cancels.isEmpty, "it may still give it")
+        it.deliver("a", from: 1)
+        #expect(it.take(2).cancels == [cid("a")])
+    }
+
+    @Test mutating func aBlockThatIsComingIsWaitedForHoweverSlowly() {
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.connect(2)
+        it.take(2)
+        it.have(cid("a"), from: 2)
+        for _ in 0..<20 {
+            it.pass(.milliseconds(900))
+            it.client.progressed(peer(1), now: it.now)
+        }
+        #expect(it.take(2).isEmpty)
+        var asked: WantType?
+        for _ in 0..<20 where asked == nil {
+            it.pass(.milliseconds(900))
+            it.client.progressed(peer(1), now: it.now)
+            asked = it.take(2).type(of: cid("a"))
+        }
+        #expect(asked == .block, "but not for ever")
+    }
+
+    @Test mutating func aWantThatCannotBeSentGoesToAnotherPeer() {
+        it.connect(1, 2)
+        it.want(cid("a"))
+        let (first, second) = it.client.peers[1]?.debts.isEmpty == false ? (1, 2) : (2, 1)
+        it.take(second)
+        it.have(cid("a"), from: second)
+        it.pass(.milliseconds(1_000))
+        #expect(it.take(second).type(of: cid("a")) == .block)
+        #expect(it.take(first).type(of: cid("a")) == .have)
     }
 
     @Test mutating func theBlockIsTakenFromWhoWasAskedAndTheOthersAreToldToForgetIt() throws {
-        for number in 1...2 { _ = client.connected(peer(number)) }
-        let waiter = want(cid("a"))
-        for number in 1...2 { _ = take(peer(number)) }
-        let (expectation, effects) = client.received(block: cid("a").multihash, from: peer(1))
-        guard case .wanted(cid("a")) = expectation else { return #expect(Bool(false), "\(expectation)") }
+        it.connect(1, 2)
+        let waiter = it.want(cid("a"))
+        it.take(1)
+        it.take(2)
+        _ = it.takeEffects()
+        #expect(it.deliver("a", from: 1) == .wanted(cid("a")))
+        let effects = it.takeEffects()
         #expect(effects.wake == [peer(2)])
-        #expect(take(peer(2)).map(\.kind) == [.cancel])
-        let (again, _) = client.received(block: cid("a").multihash, from: peer(2))
-        guard case .alreadyHere = again else { return #expect(Bool(false), "\(again)") }
-        let finished = client.stored(block("a"), from: peer(1)).finished
-        #expect(finished.map(\.0) == [waiter])
-        #expect(try finished.first?.1.get().peer == peer(1))
-        #expect(client.isIdle)
+        #expect(it.take(2).cancels == [cid("a")])
+        #expect(it.deliver("a", from: 2) == .alreadyHere)
+        #expect(effects.finished.map(\.0) == [waiter])
+        #expect(try effects.finished.first?.1.get().peer == peer(1))
+        #expect(it.client.isIdle)
+    }
+
+    @Test mutating func whoSaidHaveHasForgottenTheQuestionAndNeedsNoCancel() {
+        it.connect(1, 2)
+        it.want(cid("a"))
+        let (owner, other) = it.take(1).type(of: cid("a")) == .block ? (1, 2) : (2, 1)
+        it.take(other)
+        it.have(cid("a"), from: other)
+        it.deliver("a", from: owner)
+        #expect(it.take(other).isEmpty)
     }
 
     @Test mutating func aBlockThatNobodyAskedForIsRefused() {
-        _ = client.connected(peer(1))
-        #expect(!client.awaitsBlock(from: peer(1)))
-        _ = want(cid("a"))
-        _ = take(peer(1))
-        let (other, _) = client.received(block: cid("b").multihash, from: peer(1))
-        guard case .unrequested = other else { return #expect(Bool(false), "\(other)") }
-        _ = client.connected(peer(2))
-        let (fromOther, _) = client.received(block: cid("a").multihash, from: peer(2))
-        guard case .unrequested = fromOther else { return #expect(Bool(false), "\(fromOther)") }
+        it.connect(1)
+        #expect(!it.client.awaitsBlock(from: peer(1)))
+        it.want(cid("a"))
+        it.take(1)
+        #expect(it.deliver("b", from: 1) == .unrequested)
+        it.connect(2)
+        #expect(it.deliver("a", from: 2) == .unrequested)
     }
 
     @Test mutating func aLiarIsNamedAndTheNextOneAsked() {
-        _ = client.connected(peer(1))
-        let waiter = want(cid("a"), deadline: .seconds(9))
-        _ = take(peer(1))
-        _ = client.connected(peer(2))
-        _ = take(peer(2))
-        _ = client.received(presences: [.init(cid: cid("a"), has: true)], from: peer(2))
-        #expect(client.offended(peer(1)).wake == [peer(2)])
-        let finished = client.tick(now: .seconds(9)).finished
+        it.connect(1)
+        let waiter = it.want(cid("a"), timeout: .seconds(9))
+        it.take(1)
+        it.connect(2)
+        it.take(2)
+        it.have(cid("a"), from: 2)
+        _ = it.takeEffects()
+        it.offend(1)
+        #expect(it.takeEffects().wake == [peer(2)])
+        it.pass(.seconds(9))
+        let finished = it.takeEffects().finished
         #expect(finished.map(\.0) == [waiter])
         guard case .failure(let error) = finished.first?.1 else { return #expect(Bool(false)) }
         #expect(error.code == .timedOut)
         #expect(error.answers == [peer(1): .sentOtherBytes, peer(2): .have])
     }
 
+    @Test mutating func whoLiesAgainAndAgainIsAskedForNothing() {
+        it.connect(1)
+        for number in 0..<4 {
+            it.want(cid("\(number)"))
+            #expect(!it.take(1).entries.isEmpty)
+            it.offend(1)
+        }
+        it.want(cid("more"))
+        #expect(it.take(1).isEmpty)
+        it.disconnect(1)
+        it.connect(1)
+        #expect(it.take(1).isEmpty, "it is remembered")
+    }
+
     @Test mutating func theLastWaiterTakesTheWantWithIt() {
-        _ = client.connected(peer(1))
-        let first = want(cid("a"))
-        let second = want(cid("a"))
-        #expect(take(peer(1)).count == 1, "two callers share one request")
-        #expect(client.abandon(first, .cancelled, "").wake.isEmpty == true)
-        #expect(client.abandon(second, .cancelled, "").wake == [peer(1)])
-        #expect(take(peer(1)).map(\.kind) == [.cancel])
-        #expect(client.isIdle)
+        it.connect(1)
+        let first = it.want(cid("a"))
+        let second = it.want(cid("a"))
+        #expect(it.take(1).entries.count == 1, "two callers share one request")
+        _ = it.takeEffects()
+        it.abandon(first)
+        #expect(it.takeEffects().wake.isEmpty)
+        it.abandon(second)
+        #expect(it.takeEffects().wake == [peer(1)])
+        #expect(it.take(1).cancels == [cid("a")])
+        #expect(it.client.isIdle)
+        #expect(it.client.sessions.isEmpty)
     }
 
     @Test mutating func aWantThatWasNeverSentNeedsNoCancel() {
-        _ = client.connected(peer(1))
-        let waiter = want(cid("a"))
-        #expect(client.abandon(waiter, .cancelled, "").wake.isEmpty == true)
-        #expect(take(peer(1)) == [])
+        it.connect(1)
+        let waiter = it.want(cid("a"))
+        _ = it.takeEffects()
+        it.abandon(waiter)
+        #expect(it.takeEffects().wake.isEmpty)
+        #expect(it.take(1).isEmpty)
     }
 
     @Test mutating func onlyTheNamedProvidersAreAsked() {
-        for number in 1...3 { _ = client.connected(peer(number)) }
-        _ = want(cid("a"), providers: [peer(2)])
-        #expect(take(peer(1)) == [])
-        #expect(asks(take(peer(2)), cid("a")) == .block)
-        #expect(take(peer(3)) == [])
+        it.connect(1, 2, 3)
+        it.want(cid("a"), .only([peer(2)]))
+        #expect(it.take(1).isEmpty)
+        #expect(it.take(2).type(of: cid("a")) == .block)
+        #expect(it.take(3).isEmpty)
+        it.pass(.seconds(60))
+        #expect(it.take(1).isEmpty)
+        #expect(it.takeEffects().searches.isEmpty)
+    }
+
+    @Test mutating func whenNoneOfTheOnlyProvidersHasItTheWantEndsAtOnce() {
+        it.connect(1, 2, 3)
+        let waiter = it.want(cid("a"), .only([peer(1), peer(2)]))
+        it.take(1)
+        it.take(2)
+        it.dontHave(cid("a"), from: 1)
+        #expect(it.takeEffects().finished.isEmpty)
+        it.dontHave(cid("a"), from: 2)
+        let finished = it.takeEffects().finished
+        #expect(finished.map(\.0) == [waiter])
+        guard case .failure(let error) = finished.first?.1 else { return #expect(Bool(false)) }
+        #expect(error.code == .notFound)
+        #expect(error.answers == [peer(1): .dontHave, peer(2): .dontHave])
+        #expect(it.client.isIdle)
+    }
+
+    @Test mutating func aNamedProviderThatCannotBeReachedIsTriedSomeTimesAndCountsAsNotHavingIt() {
+        it.connect(1)
+        it.want(cid("a"), .only([peer(1), peer(2)]))
+        it.take(1)
+        it.dontHave(cid("a"), from: 1)
+        var attempts = 0
+        var finished: [(Client.WaiterID, Result<Client.Delivery, ExchangeError>)] = []
+        for _ in 0..<6_000 where finished.isEmpty {
+            let effects = it.takeEffects()
+            for provider in effects.dials {
+                #expect(provider.peer == peer(2))
+                attempts += 1
+                it.effects.merge(it.client.dialEnded(peer(2), isConnected: false, now: it.now))
+            }
+            finished = effects.finished
+            it.pass(.milliseconds(10))
+        }
+        #expect(attempts == 5)
+        guard case .failure(let error) = finished.first?.1 else { return #expect(Bool(false)) }
+        #expect(error.code == .notFound)
+        #expect(error.answers == [peer(1): .dontHave, peer(2): .unreachable])
+        #expect(it.now > .seconds(5) && it.now < .seconds(20))
+    }
+
+    @Test mutating func oneCallersOnlyProvidersAreNotAnothers() {
+        it.connect(1, 2)
+        let only = it.want(cid("a"), .only([peer(1)]))
+        #expect(it.take(2).isEmpty)
+        it.want(cid("a"))
+        it.take(1)
+        #expect(it.take(2).type(of: cid("a")) != nil)
+        it.dontHave(cid("a"), from: 1)
+        #expect(it.takeEffects().finished.map(\.0) == [only])
+        #expect(it.client.waiterCount == 1)
     }
 
     @Test mutating func aPeerOfAnOlderVersionIsAskedForTheBlockOnly() {
-        _ = client.connected(peer(1))
-        _ = want(cid("a"))
-        _ = take(peer(1))
-        _ = client.connected(peer(2))
-        #expect(take(peer(2), .v1_0_0) == [], "it would take a question for a want of the block")
-        _ = client.received(presences: [.init(cid: cid("a"), has: false)], from: peer(1))
-        #expect(asks(take(peer(2), .v1_0_0), cid("a")) == .block)
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.connect(2)
+        #expect(it.take(2, .v1_0_0).isEmpty, "it would take a question for a want of the block")
+        it.dontHave(cid("a"), from: 1)
+        #expect(it.take(2, .v1_0_0).type(of: cid("a")) == .block)
     }
 
     @Test mutating func noMoreThanTheLimitIsOutstandingAtOnePeer() {
-        _ = client.connected(peer(1))
-        for number in 0..<1_030 { _ = want(cid("\(number)")) }
-        var sent = take(peer(1)) + take(peer(1))
+        it.connect(1)
+        let session = it.session()
+        it.want(["first"].map(cid), in: session)
+        it.take(1)
+        it.deliver("first", from: 1, size: 1)
+        it.want((0..<1_030).map { cid("\($0)") }, in: session)
+        let sent = it.take(1, limit: 2_000).cids(.block)
         #expect(sent.count == 1_024)
-        let (expectation, effects) = client.received(block: sent[0].cid.multihash, from: peer(1))
-        guard case .wanted = expectation else { return #expect(Bool(false)) }
-        #expect(effects.wake == [peer(1)], "there is room for one more")
-        sent = take(peer(1))
-        #expect(sent.count == 1)
+        #expect(it.take(1).isEmpty)
+        _ = it.takeEffects()
+        let text = (0..<1_030).map(String.init).first { cid($0) == sent[0] }
+        it.deliver(text ?? "", from: 1)
+        #expect(it.takeEffects().wake == [peer(1)], "there is room for one more")
+        #expect(it.take(1).entries.count == 1)
     }
 
     @Test mutating func whatWasSentOnALostWayIsSentAgain() {
-        _ = client.connected(peer(1))
-        _ = want(cid("a"))
-        _ = take(peer(1))
-        #expect(client.outletLost(peer(1)).wake == [peer(1)])
-        let (entries, isFull) = client.takeEntries(for: peer(1), limit: 9, version: .v1_2_0, now: .zero)
-        #expect(isFull)
-        #expect(asks(entries, cid("a")) == .block)
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        _ = it.takeEffects()
+        #expect(it.client.outletLost(peer(1), now: it.now).wake == [peer(1)])
+        let taken = it.take(1)
+        #expect(taken.isFull)
+        #expect(taken.type(of: cid("a")) == .block)
     }
 
     @Test mutating func answersToNoQuestionAreForgotten() {
-        _ = client.connected(peer(1))
-        _ = client.received(presences: [.init(cid: cid("a"), has: true)], from: peer(1))
-        #expect(client.isIdle)
+        it.connect(1)
+        it.have(cid("a"), from: 1)
+        #expect(it.client.isIdle)
+        #expect(!it.client.hasEntries(for: peer(1)))
     }
 
     @Test mutating func aStormOfWantsAndCancelsLeavesNothing() {
-        _ = client.connected(peer(1))
+        it.connect(1)
         for round in 0..<10_000 {
-            let waiter = want(cid("\(round % 7)"))
-            _ = client.abandon(waiter, .cancelled, "")
+            let waiter = it.want(cid("\(round % 7)"), timeout: .seconds(30))
+            it.abandon(waiter)
         }
-        #expect(client.isIdle)
-        #expect(take(peer(1)) == [])
+        #expect(it.client.isIdle)
+        #expect(it.take(1).isEmpty)
+        #expect(it.client.sessions.isEmpty)
+        it.pass(.seconds(1))
+        #expect(it.client.deadlines.count < 3_000)
+    }
+
+    @Test mutating func whatNobodyHasIsLookedForByTheRouterAndThenAgainAndAgain() {
+        it.connect(1)
+        it.connect(2, as: [])
+        it.want(cid("a"))
+        it.take(1)
+        #expect(it.take(2).isEmpty, "a stranger is not asked")
+        it.dontHave(cid("a"), from: 1)
+        it.take(1)
+        it.pass(.milliseconds(990))
+        #expect(it.takeEffects().searches.isEmpty)
+        it.pass(.milliseconds(10))
+        #expect(it.takeEffects().searches.map(\.cid) == [cid("a")])
+        it.pass(.seconds(13))
+        #expect(it.takeEffects().searches.map(\.cid) == [cid("a")])
+        #expect(it.take(1).type(of: cid("a")) == .have, "it may have forgotten")
+        #expect(it.take(2).type(of: cid("a")) == .have, "some others are asked then")
+    }
+
+    @Test mutating func aProviderThatTheRouterFindsIsConnectedToAndAsked() {
+        it.want(cid("a"))
+        it.pass(.seconds(1))
+        let search = it.takeEffects().searches.first
+        it.effects.merge(it.client.found(Provider(peer(5)), for: search?.session ?? 0, now: it.now))
+        #expect(it.takeEffects().dials.map(\.peer) == [peer(5)])
+        it.connect(5, as: [])
+        #expect(it.take(5).type(of: cid("a")) == .block)
+    }
+
+    @Test mutating func aPeerThatWasOfUseOnceIsAskedAfterItCameBackAsAStranger() {
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.deliver("a", from: 1)
+        it.disconnect(1)
+        it.connect(1, as: [])
+        it.want(cid("b"))
+        #expect(it.take(1).type(of: cid("b")) == .block)
     }
 }

@@ -20,8 +20,8 @@ import Testing
         exchange.connected(peer(1))
         exchange.client.withLockedValue { client in
             for block in blocks {
-                let waiter = client.register(block.cid, providers: [], deadline: nil)
-                _ = client.open(waiter, now: .zero)
+                let waiter = client.register(block.cid, providers: .any, deadline: nil, now: .zero)
+                _ = client.open([waiter], now: .zero)
             }
             _ = client.takeEntries(for: peer(1), limit: 9, version: .v1_2_0, now: .zero)
         }

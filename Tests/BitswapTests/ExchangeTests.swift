@@ -221,9 +221,9 @@ import Testing
             }
         }
         _ = client.exchange.client.withLockedValue { client in
-            let waiter = client.register(cid("a"), providers: [], deadline: nil)
-            #expect(client.open(waiter, now: .zero).wake == [peer(2)])
-            return client.abandon(waiter, .cancelled, "")
+            let waiter = client.register(cid("a"), providers: .any, deadline: nil, now: .zero)
+            #expect(client.open([waiter], now: .zero).wake == [peer(2)])
+            return client.abandon(waiter, .cancelled, "", now: .zero)
         }
     }
 

@@ -1,13 +1,16 @@
 import Blockstore
+import DequeModule
 import Multiformats
 import PeerIdentity
 
 /// The client's side of the exchange as a pure state machine: which blocks are wanted, by whom, and what each peer said.
 ///
-/// No clock, no network, no lock. Time comes in as the duration since an arbitrary start. Every mutation returns the
-/// ``Effects`` that the caller performs once it has left its lock; messages are not among them: a peer's entries are
-/// *pulled* by ``takeEntries(for:limit:version:)`` when that peer's way out is free, so what is pending for a stalled peer
-/// stays one entry per want.
+/// No clock, no network, no lock, no chance of its own. Time comes in as the duration since an arbitrary start. Every
+/// mutation returns the ``Effects`` that the caller performs once it has left its lock; messages are not among them: a
+/// peer's entries are *pulled* by ``takeEntries(for:limit:version:now:)`` when that peer's way out is free, so what is
+/// pending for a stalled peer stays one entry per want.
+///
+/// Nothing is decided by the order of a dictionary: the same calls and the same chance give the same run.
 struct Client {
     typealias WaiterID = UInt64
 
@@ -17,6 +20,25 @@ struct Client {
         var wake: [PeerID] = []
         /// Waiters that are done, with how.
         var finished: [(WaiterID, Result<Delivery, ExchangeError>)] = []
+        /// Peers to connect to; each ends in ``dialEnded(_:isConnected:now:)``.
+        var dials: [Provider] = []
+        /// Blocks whose providers are to be looked for.
+        var searches: [Search] = []
+        /// Sessions that ask the router no more.
+        var endedSessions: [SessionState.ID] = []
+        var events: [(SessionState.ID, SessionEvent)] = []
+        /// When ``tick(now:)`` is due, if that is earlier than was said before.
+        var alarm: Duration?
+
+        mutating func merge(_ other: Self) {
+            wake += other.wake
+            finished += other.finished
+            dials += other.dials
+            searches += other.searches
+            endedSessions += other.endedSessions
+            events += other.events
+            if let theirs = other.alarm { alarm = alarm.map { min($0, theirs) } ?? theirs }
+        }
     }
 
     struct Delivery: Sendable {
@@ -24,287 +46,335 @@ struct Client {
         var peer: PeerID?
     }
 
-    private struct Waiter {
-        var deadline: Duration?
-        /// When not empty, only these peers may be asked on this waiter's behalf.
-        var providers: Set<PeerID>
+    struct Search {
+        var cid: CID
+        var session: SessionState.ID
     }
 
-    private struct Want {
-        let cid: CID
-        var waiters: [WaiterID: Waiter] = [:]
-        /// The peer that owes us the block, and since when it has been asked (nil: the entry is not sent yet).
-        var blockPeer: PeerID?
-        /// What each asked peer said.
-        var answers: [PeerID: PeerAnswer] = [:]
-        /// Peers that were asked for the block itself and let the time pass, or had to be passed over.
-        var stalled: Set<PeerID> = []
-        /// The block is here and on its way into the store; nothing is to be asked any more.
-        var isStoring = false
-        /// Peers may be asked: the look-up in the own store is over.
-        var isOpen = false
-
-        /// Nil: any connected peer.
-        var allowed: Set<PeerID>? {
-            if waiters.values.contains(where: { $0.providers.isEmpty }) { return nil }
-            return waiters.values.reduce(into: []) { $0.formUnion($1.providers) }
-        }
+    struct Waiter {
+        let want: Want.ID
+        let session: SessionState.ID
+        let deadline: Duration?
     }
 
-    private var wants: [Multihash: Want] = [:]
-    private var peers: [PeerID: PeerWants] = [:]
-    private var waiterKeys: [WaiterID: Multihash] = [:]
-    private var lastWaiter: WaiterID = 0
-    private let limits: BitswapLimits
-    private let stallTime: Duration
+    enum Due {
+        case waiter(WaiterID)
+        case debt(Want.ID, PeerKey)
+        case search(SessionState.ID)
+        case dial(PeerKey)
+    }
 
-    init(limits: BitswapLimits, stallTime: Duration) {
+    let limits: BitswapLimits
+    let timing: Timing
+    var random: RandomSource
+
+    var wants: [Want.ID: Want] = [:]
+    var wantIDs: [Multihash: Want.ID] = [:]
+    var waiters: [WaiterID: Waiter] = [:]
+    var sessions: [SessionState.ID: SessionState] = [:]
+    var peers: [PeerKey: ClientPeer] = [:]
+    var peerKeys: [PeerID: PeerKey] = [:]
+    /// Connected peers that may be asked for what nobody is known to have, in the order of their coming.
+    var listed: [PeerKey] = []
+    var connected: [PeerKey] = []
+    var deadlines = DeadlineQueue<Due>()
+    /// Rises with what sessions are given.
+    var virtualTime: UInt64 = 0
+    var observers = 0
+
+    // What a mutation leaves to be settled at its end.
+    var effects = Effects()
+    var released: [Want.ID] = []
+    var roomy: [PeerKey] = []
+    var mutation: UInt64 = 1
+
+    private var lastID: UInt64 = 0
+    private var lastPeerKey: PeerKey = 0
+    private var strangers: [PeerKey] = []
+
+    /// When what is done, besides what follows from what peers deliver.
+    struct Timing {
+        var routerDelay: Duration = .seconds(1)
+        var searchInterval: Duration = .seconds(10)
+        var longestSearchInterval: Duration = .seconds(60)
+        /// In which a peer that gives nothing counts as stalled.
+        var patience: ClosedRange<Duration> = .milliseconds(250)...(.seconds(10))
+    }
+
+    init(limits: BitswapLimits, timing: Timing = Timing(), random: RandomSource) {
         self.limits = limits
-        self.stallTime = stallTime
+        self.timing = timing
+        self.random = random
     }
 
     var isIdle: Bool { wants.isEmpty }
-    func isWanted(_ key: Multihash) -> Bool { wants[key] != nil }
-    var waiterCount: Int { waiterKeys.count }
+    func isWanted(_ key: Multihash) -> Bool { wantIDs[key] != nil }
+    var waiterCount: Int { waiters.count }
     var wantlist: [CID] { wants.values.map(\.cid) }
+
+    mutating func nextID() -> UInt64 {
+        lastID += 1
+        return lastID
+    }
+
+    // MARK: Sessions
+
+    mutating func beginSession(_ providers: Providers, isEphemeral: Bool, now: Duration) -> SessionState.ID {
+        var named: [PeerKey] = []
+        for provider in providers.named {
+            let key = key(of: provider.peer)
+            hint(key, provider.addresses)
+            if !named.contains(key) { named.append(key) }
+        }
+        let id = nextID()
+        sessions[id] = SessionState(
+            id: id, reach: providers.reach == .only ? .only : .any, named: named, isEphemeral: isEphemeral)
+        sessions[id]?.virtualTime = virtualTime
+        return id
+    }
+
+    /// Ends a session with all that is still wanted in it.
+    mutating func endSession(_ id: SessionState.ID, now: Duration) -> Effects {
+        guard let session = sessions[id] else { return flush(now) }
+        for want in session.wants {
+            for waiter in wants[want]?.waiters ?? [] where waiters[waiter]?.session == id {
+                finish(waiter, .cancelled, "the session of the request for \(wants[want]?.cid.description ?? "") ended")
+            }
+        }
+        forgetSession(id)
+        return flush(now)
+    }
+
+    private mutating func forgetSession(_ id: SessionState.ID) {
+        guard let session = sessions.removeValue(forKey: id) else { return }
+        if session.isObserved { observers -= 1 }
+        if session.searches > 0 { effects.endedSessions.append(id) }
+    }
+
+    /// From now on ``Effects/events`` tells of this session.
+    mutating func observe(_ id: SessionState.ID) {
+        guard sessions[id]?.isObserved == false else { return }
+        sessions[id]?.isObserved = true
+        observers += 1
+    }
 
     // MARK: Callers
 
-    /// Registers a waiter; nothing is asked of any peer before ``open(_:now:)``.
-    mutating func register(_ cid: CID, providers: Set<PeerID>, deadline: Duration?) -> WaiterID {
-        lastWaiter += 1
-        wants[cid.multihash, default: Want(cid: cid)].waiters[lastWaiter] = Waiter(
-            deadline: deadline, providers: providers)
-        waiterKeys[lastWaiter] = cid.multihash
-        return lastWaiter
+    /// Registers a waiter; nothing is asked of any peer before ``open(_:now:)``. Nil when the session has ended.
+    ///
+    /// - Parameter isOrdered: blocks are to come in the order of their registration, as far as that costs nothing.
+    mutating func register(
+        _ cid: CID, in session: SessionState.ID, deadline: Duration?, isOrdered: Bool = false, now: Duration
+    ) -> WaiterID? {
+        guard sessions[session] != nil else { return nil }
+        let id = nextID()
+        let wantID = wantIDs[cid.multihash] ?? addWant(cid, now: now)
+        wants[wantID]?.waiters.append(id)
+        if isOrdered, wants[wantID]?.place == nil { wants[wantID]?.place = id }
+        if wants[wantID]?.sessions.contains(session) == false {
+            wants[wantID]?.sessions.append(session)
+            sessions[session]?.opened(wantID)
+        }
+        waiters[id] = Waiter(want: wantID, session: session, deadline: deadline)
+        if let deadline { deadlines.insert(.waiter(id), at: deadline) }
+        return id
     }
 
-    /// The block is not in the own store: peers may be asked.
-    mutating func open(_ waiter: WaiterID, now: Duration) -> Effects {
-        var effects = Effects()
-        guard let key = waiterKeys[waiter] else { return effects }
-        wants[key]?.isOpen = true
-        advance(key, &effects)
-        return effects
+    /// Registers a waiter in a session of its own.
+    mutating func register(_ cid: CID, providers: Providers, deadline: Duration?, now: Duration) -> WaiterID {
+        let session = beginSession(providers, isEphemeral: true, now: now)
+        // The session was made just now.
+        return register(cid, in: session, deadline: deadline, now: now) ?? 0
+    }
+
+    private mutating func addWant(_ cid: CID, now: Duration) -> Want.ID {
+        let id = nextID()
+        wants[id] = Want(id: id, cid: cid, since: now, tie: random.next())
+        wantIDs[cid.multihash] = id
+        return id
+    }
+
+    /// The blocks are not in the own store: peers may be asked.
+    mutating func open(_ opened: [WaiterID], now: Duration) -> Effects {
+        for id in opened {
+            guard let waiter = waiters[id], let want = wants[waiter.want], want.phase != .storing else { continue }
+            if want.phase == .looking {
+                wants[waiter.want]?.phase = .open
+                emit(waiter.want) { .opened($0) }
+            } else if want.sessions.first != waiter.session {
+                gather(waiter.want, for: waiter.session)
+            }
+            startDials(of: waiter.session, now: now)
+            scheduleSearch(of: waiter.session, after: timing.routerDelay, now: now)
+            release(waiter.want)
+        }
+        return flush(now)
     }
 
     /// Ends one waiter; the want itself ends, at every peer, with its last one.
-    mutating func abandon(_ waiter: WaiterID, _ code: ExchangeError.Code, _ message: String) -> Effects {
-        var effects = Effects()
-        abandon(waiter, code, message, &effects)
-        return effects
+    mutating func abandon(
+        _ waiter: WaiterID, _ code: ExchangeError.Code, _ message: String, underlying: (any Error)? = nil,
+        now: Duration
+    ) -> Effects {
+        finish(waiter, code, message, underlying: underlying)
+        return flush(now)
     }
 
-    private mutating func abandon(
-        _ waiter: WaiterID, _ code: ExchangeError.Code, _ message: String, _ effects: inout Effects
+    mutating func abandonAll(_ code: ExchangeError.Code, _ message: String, now: Duration) -> Effects {
+        for waiter in waiters.keys.sorted() { finish(waiter, code, message) }
+        return flush(now)
+    }
+
+    /// Takes back waiters that nobody is to hear of. Returns those that had not ended before.
+    mutating func withdraw(_ withdrawn: [WaiterID], now: Duration) -> (live: [WaiterID], effects: Effects) {
+        let live = withdrawn.filter { waiters[$0] != nil }
+        for waiter in live { leave(waiter) }
+        return (live, flush(now))
+    }
+
+    mutating func finish(
+        _ waiter: WaiterID, _ code: ExchangeError.Code, _ message: String, underlying: (any Error)? = nil
     ) {
-        guard let key = waiterKeys.removeValue(forKey: waiter) else { return }
-        let answers = (wants[key]?.answers ?? [:]).reduce(into: [PeerID: PeerAnswer]()) {
-            $0[$1.key] = $1.value == .silent && peers[$1.key]?.hasOffended == true ? .sentOtherBytes : $1.value
+        guard let known = waiters[waiter] else { return }
+        let answers = answers(to: known.want, in: known.session)
+        if observers > 0, sessions[known.session]?.isObserved == true, let cid = wants[known.want]?.cid {
+            effects.events.append((known.session, .failed(cid, code)))
         }
-        wants[key]?.waiters[waiter] = nil
-        effects.finished.append((waiter, .failure(ExchangeError(code, message, answers: answers))))
-        if wants[key]?.waiters.isEmpty == true {
-            let isStoring = wants.removeValue(forKey: key)?.isStoring == true
-            if !isStoring { withdraw(key, &effects) }
+        effects.finished.append(
+            (waiter, .failure(ExchangeError(code, message, underlying: underlying, answers: answers))))
+        leave(waiter)
+    }
+
+    /// Takes a waiter out, and what only it wanted.
+    private mutating func leave(_ id: WaiterID) {
+        guard let waiter = waiters.removeValue(forKey: id) else { return }
+        wants[waiter.want]?.waiters.removeAll { $0 == id }
+        guard let want = wants[waiter.want] else { return }
+        if want.waiters.isEmpty {
+            remove(waiter.want)
+            if want.phase != .storing { withdraw(want, from: nil) }
+        } else if !want.waiters.contains(where: { waiters[$0]?.session == waiter.session }) {
+            wants[waiter.want]?.sessions.removeAll { $0 == waiter.session }
+            ended(waiter.want, in: waiter.session)
+            // Claims were laid in the name of that session; they are laid again in the name of another.
+            for key in want.audience { wants[waiter.want]?.update(key) { $0.isClaimed = false } }
+            release(waiter.want)
         }
+        endIfEphemeral(waiter.session)
     }
 
-    mutating func abandonAll(_ code: ExchangeError.Code, _ message: String) -> Effects {
-        var effects = Effects()
-        for waiter in Array(waiterKeys.keys) { abandon(waiter, code, message, &effects) }
-        return effects
+    /// A session that was made for one waiter ends with it.
+    mutating func endIfEphemeral(_ session: SessionState.ID) {
+        if sessions[session]?.isEphemeral == true { forgetSession(session) }
     }
 
-    // MARK: Peers
-
-    mutating func connected(_ peer: PeerID) -> Effects {
-        var effects = Effects()
-        guard peers[peer] == nil else { return effects }
-        peers[peer] = PeerWants()
-        for key in wants.keys { advance(key, &effects) }
-        return effects
+    /// Forgets a want; its waiters are the caller's business.
+    mutating func remove(_ id: Want.ID) {
+        guard let want = wants.removeValue(forKey: id) else { return }
+        wantIDs[want.cid.multihash] = nil
+        for session in want.sessions { ended(id, in: session) }
     }
 
-    mutating func disconnected(_ peer: PeerID) -> Effects {
-        var effects = Effects()
-        guard let gone = peers.removeValue(forKey: peer) else { return effects }
-        for key in gone.keys {
-            guard wants[key] != nil else { continue }
-            wants[key]?.answers[peer] = .disconnected
-            wants[key]?.stalled.remove(peer)
-            if wants[key]?.blockPeer == peer { wants[key]?.blockPeer = nil }
-            advance(key, &effects)
-        }
-        return effects
-    }
-
-    /// The way to `peer` was lost while it is still connected: what it was told, it may not know.
-    mutating func outletLost(_ peer: PeerID) -> Effects {
-        var effects = Effects()
-        guard peers[peer]?.restart() == true else { return effects }
-        effects.wake.append(peer)
-        return effects
-    }
-
-    /// The entries to send to `peer` now, at most `limit`; `isFull` when they replace all it knows of ours.
-    mutating func takeEntries(
-        for peer: PeerID, limit: Int, version: BitswapVersion, now: Duration
-    ) -> (entries: [Message.Entry], isFull: Bool) {
-        guard peers[peer] != nil else { return ([], false) }
-        let taken = peers[peer]?.take(
-            limit: limit, outstanding: limits.outstandingWantsPerPeer, version: version, now: now)
-        guard let taken else { return ([], false) }
-        for key in taken.asked { wants[key]?.answers[peer] = .silent }
-        return (taken.entries, taken.isFull)
-    }
-
-    func hasEntries(for peer: PeerID) -> Bool { peers[peer]?.hasPending ?? false }
-
-    // MARK: What peers say
-
-    mutating func received(presences: [Message.Presence], from peer: PeerID) -> Effects {
-        var effects = Effects()
-        for presence in presences {
-            let key = presence.cid.multihash
-            // Only what was asked of this peer counts: nobody fills our memory with answers to no question.
-            guard peers[peer]?.outstanding(key) != nil, var want = wants[key], !want.isStoring else { continue }
-            want.answers[peer] = presence.has ? .have : .dontHave
-            if !presence.has, want.blockPeer == peer {
-                want.blockPeer = nil
-                want.stalled.remove(peer)
-            }
-            wants[key] = want
-            advance(key, &effects)
-        }
-        return effects
-    }
-
-    /// Whether anything is outstanding at `peer`: if nothing is, what it sends is not worth a hash.
-    func awaitsBlock(from peer: PeerID) -> Bool { peers[peer]?.awaitsAnything ?? false }
-
-    /// Whether `peer` was asked for this block, and the block is still to come.
-    enum Expectation {
-        case wanted(CID)
-        case alreadyHere, unrequested
-    }
-
-    /// A block with this multihash came from `peer`. When it is wanted it counts as here from now on: the caller stores it
-    /// and calls ``stored(_:)`` or ``storeFailed(_:_:)``; everybody else who was asked is told to forget it.
-    mutating func received(block key: Multihash, from peer: PeerID) -> (Expectation, Effects) {
-        var effects = Effects()
-        guard peers[peer]?.settle(key) == true else { return (.unrequested, effects) }
-        guard let want = wants[key], !want.isStoring else { return (.alreadyHere, effects) }
-        wants[key]?.isStoring = true
-        withdraw(key, &effects)
-        if peers[peer]?.hasPending == true { effects.wake.append(peer) }
-        return (.wanted(want.cid), effects)
-    }
-
-    /// `peer` sent a block that was not asked of it, or whose bytes are not those of its CID: what it owes is asked of others.
-    mutating func offended(_ peer: PeerID) -> Effects {
-        var effects = Effects()
-        peers[peer]?.hasOffended = true
-        for key in peers[peer]?.keys ?? [] where wants[key]?.blockPeer == peer {
-            wants[key]?.stalled.insert(peer)
-            wants[key]?.blockPeer = nil
-            advance(key, &effects)
-        }
-        return effects
-    }
-
-    /// The block is in the store, fetched from `peer` or put by the application (nil): all its waiters are done.
-    mutating func stored(_ block: Block, from peer: PeerID?) -> Effects {
-        var effects = Effects()
-        guard let want = wants.removeValue(forKey: block.cid.multihash) else { return effects }
-        for waiter in want.waiters.keys {
-            waiterKeys[waiter] = nil
-            effects.finished.append((waiter, .success(Delivery(block: block, peer: peer))))
-        }
-        if !want.isStoring { withdraw(block.cid.multihash, &effects) }
-        return effects
-    }
-
-    mutating func storeFailed(_ key: Multihash, _ error: any Error) -> Effects {
-        var effects = Effects()
-        guard let want = wants.removeValue(forKey: key) else { return effects }
-        for waiter in want.waiters.keys {
-            waiterKeys[waiter] = nil
-            let failure = ExchangeError(
-                .storeFailed, "the block \(want.cid) came but could not be stored", underlying: error)
-            effects.finished.append((waiter, .failure(failure)))
-        }
-        return effects
-    }
-
-    // MARK: Time
-
-    /// Ends waiters whose time is over and moves wants on whose peer has let its time pass.
-    mutating func tick(now: Duration) -> Effects {
-        var effects = Effects()
-        for (key, want) in wants {
-            for (waiter, state) in want.waiters {
-                guard let deadline = state.deadline, deadline <= now else { continue }
-                abandon(waiter, .timedOut, "no peer gave the block \(want.cid) in time", &effects)
-            }
-            guard let peer = want.blockPeer, let asked = peers[peer]?.outstanding(key), asked.type == .block,
-                asked.since + stallTime <= now, wants[key] != nil
-            else { continue }
-            // It may still answer; but the next one is asked beside it, if there is one.
-            if candidate(for: want, besides: peer) != nil {
-                wants[key]?.stalled.insert(peer)
-                wants[key]?.blockPeer = nil
-                advance(key, &effects)
-            }
-        }
-        return effects
-    }
-
-    // MARK: Decisions
-
-    /// Asks whoever should be asked for the want now, given all that is known.
-    private mutating func advance(_ key: Multihash, _ effects: inout Effects) {
-        guard let want = wants[key], want.isOpen, !want.isStoring else { return }
-        if want.blockPeer == nil, let peer = candidate(for: want, besides: nil) {
-            wants[key]?.blockPeer = peer
-            if want.answers[peer] != .have { wants[key]?.answers[peer] = .notYetAsked }
-            ask(peer, want.cid, .block, &effects)
-        }
-        let allowed = want.allowed
-        for peer in peers.keys where wants[key]?.answers[peer] == nil || want.answers[peer] == .disconnected {
-            guard allowed?.contains(peer) ?? true else { continue }
-            wants[key]?.answers[peer] = .notYetAsked
-            ask(peer, want.cid, .have, &effects)
-        }
-    }
-
-    /// The connected peer to ask for the block itself: one that said HAVE, else one not asked before, else one that is not
-    /// known to lack it.
-    private func candidate(for want: Want, besides excluded: PeerID?) -> PeerID? {
-        func rank(_ peer: PeerID) -> Int? {
-            guard peer != excluded, peers[peer] != nil, !want.stalled.contains(peer) else { return nil }
-            switch want.answers[peer] {
-            case .have: return 0
-            case nil, .disconnected: return 1
-            case .notYetAsked: return 2
-            // A peer that knows no HAVE stays silent to the question; one that does not may just be slow.
-            case .silent: return peers[peer]?.answersHave == false ? 2 : nil
-            case .dontHave, .sentOtherBytes: return nil
-            }
-        }
-        let allowed = want.allowed
-        let candidates = allowed.map(Array.init) ?? Array(peers.keys)
-        return candidates.compactMap { peer in rank(peer).map { (peer, $0) } }
-            .min { ($0.1, peers[$0.0]?.load ?? 0) < ($1.1, peers[$1.0]?.load ?? 0) }?.0
-    }
-
-    private mutating func ask(_ peer: PeerID, _ cid: CID, _ type: WantType, _ effects: inout Effects) {
-        peers[peer]?.want(cid, type)
-        effects.wake.append(peer)
+    private mutating func ended(_ want: Want.ID, in session: SessionState.ID) {
+        sessions[session]?.ended(want) { [wants] in wants[$0]?.sessions.contains(session) == true }
     }
 
     /// Takes a want back wherever it was sent or is about to be.
-    private mutating func withdraw(_ key: Multihash, _ effects: inout Effects) {
-        for peer in peers.keys where peers[peer]?.cancel(key) == true { effects.wake.append(peer) }
+    mutating func withdraw(_ want: Want, from deliverer: PeerKey?) {
+        for key in want.audience {
+            if peers[key]?.forgive(want.id) == true {
+                if peers[key]?.debts.isEmpty == true { peers[key]?.estimate.stoppedWaiting() }
+                roomy.append(key)
+            }
+            guard key != deliverer else { continue }
+            if peers[key]?.queue.cancel(want.cid.multihash) == true { wake(key) }
+            if want[key]?.answer == nil { for session in want.sessions { sessions[session]?.withdrew(key) } }
+        }
+    }
+
+    /// What each peer has said of a want: of those that were asked, and those that a session names.
+    private func answers(to want: Want.ID, in session: SessionState.ID) -> [PeerID: PeerAnswer] {
+        var answers: [PeerID: PeerAnswer] = [:]
+        for key in sessions[session]?.named ?? [] {
+            guard let peer = peers[key], !peer.isConnected else { continue }
+            answers[peer.id] = isUnreachable(key) ? .unreachable : .notYetAsked
+        }
+        guard let want = wants[want] else { return answers }
+        for key in want.audience {
+            guard let peer = peers[key], let relation = want[key], relation.asked != nil || relation.isGone else {
+                continue
+            }
+            guard answers[peer.id] != .unreachable else { continue }
+            let answer = relation.inWords
+            answers[peer.id] = answer == .silent && peer.offence >= 0.5 ? .sentOtherBytes : answer
+        }
+        return answers
+    }
+
+    // MARK: Peers by number
+
+    mutating func key(of id: PeerID) -> PeerKey {
+        if let key = peerKeys[id] { return key }
+        lastPeerKey += 1
+        peerKeys[id] = lastPeerKey
+        peers[lastPeerKey] = ClientPeer(id)
+        becameStranger(lastPeerKey)
+        return lastPeerKey
+    }
+
+    /// Peers that are not connected are remembered up to a limit, those of use longer than those of none.
+    mutating func becameStranger(_ key: PeerKey) {
+        strangers.append(key)
+        guard strangers.count > limits.rememberedPeers else { return }
+        // Those that came back since are no strangers; what is left is thinned by a quarter at a time.
+        var seen: Set<PeerKey> = []
+        let known = strangers.filter { peers[$0]?.isConnected == false && seen.insert($0).inserted }
+        let named = sessions.values.reduce(into: Set<PeerKey>()) { $0.formUnion($1.named) }
+        var excess = known.count - limits.rememberedPeers * 3 / 4
+        var forgotten: Set<PeerKey> = []
+        for isUseful in [false, true] {
+            for key in known where excess > 0 && peers[key]?.isUseful == isUseful && !named.contains(key) {
+                forgotten.insert(key)
+                excess -= 1
+            }
+        }
+        for key in forgotten {
+            if let id = peers.removeValue(forKey: key)?.id { peerKeys[id] = nil }
+        }
+        strangers = known.filter { !forgotten.contains($0) }
+    }
+
+    mutating func hint(_ key: PeerKey, _ addresses: [Multiaddr]) {
+        for address in addresses where peers[key]?.dialing.addresses.contains(address) == false {
+            peers[key]?.dialing.addresses.append(address)
+        }
+        let excess = (peers[key]?.dialing.addresses.count ?? 0) - limits.addressesPerPeer
+        if excess > 0 { peers[key]?.dialing.addresses.removeFirst(excess) }
+    }
+
+    // MARK: The end of a mutation
+
+    mutating func wake(_ key: PeerKey) {
+        guard let peer = peers[key], peer.isConnected, peer.wokenIn != mutation else { return }
+        peers[key]?.wokenIn = mutation
+        effects.wake.append(peer.id)
+    }
+
+    mutating func release(_ want: Want.ID) { released.append(want) }
+
+    mutating func emit(_ want: Want.ID, _ event: (CID) -> SessionEvent) {
+        guard observers > 0, let want = wants[want] else { return }
+        for session in want.sessions where sessions[session]?.isObserved == true {
+            effects.events.append((session, event(want.cid)))
+        }
+    }
+
+    /// Settles what the mutation has left open, and gives its effects.
+    mutating func flush(_ now: Duration) -> Effects {
+        settle(now)
+        effects.alarm = deadlines.takeAlarm()
+        mutation += 1
+        defer { effects = Effects() }
+        return effects
     }
 }

@@ -12,19 +12,36 @@ extension Exchange {
     /// `whenStored` is called exactly once, from any thread, when the blocks of the message are stored or refused and the
     /// sender may send more.
     func received(_ message: Message, from peer: PeerID, whenStored: @escaping @Sendable () -> Void) {
-        // Who speaks Bitswap to us may be asked, even if the way to it failed before.
-        let (known, effects) = peers.withLockedValue { peers in
-            (peers[peer], peers[peer] == nil ? Client.Effects() : client.withLockedValue { $0.connected(peer) })
-        }
-        guard let known else { return whenStored() }
-        perform(effects)
+        guard let known = peers.withLockedValue({ $0[peer] }) else { return whenStored() }
         account.messageReceived(message)
         if message.isFull || !message.entries.isEmpty { receive(wantlist: message, from: known) }
-        if !message.presences.isEmpty {
-            perform(client.withLockedValue { $0.received(presences: message.presences, from: peer) })
+        let now = time.now()
+        let (isReachable, effects) = client.withLockedValue { client in
+            if message.pendingBytes > 0 || !message.blocks.isEmpty {
+                client.told(pendingBytes: message.pendingBytes, by: peer)
+            }
+            let isReachable = client.isConnected(peer)
+            guard !message.presences.isEmpty else { return (isReachable, Client.Effects()) }
+            return (isReachable, client.received(presences: message.presences, from: peer, now: now))
         }
+        perform(effects)
+        if !isReachable { revive(known) }
         if message.unreadableBlocks > 0 { refuse(message.unreadableBlocks, from: peer) }
         if message.blocks.isEmpty { whenStored() } else { receive(message.blocks, from: known, whenStored: whenStored) }
+    }
+
+    /// Who speaks Bitswap to us may be asked, even if the way to it failed before.
+    func revive(_ peer: ExchangePeer) {
+        let effects = peers.withLockedValue { peers in
+            guard peers[peer.id] === peer else { return Client.Effects() }
+            return client.withLockedValue { $0.revived(peer.id, now: time.now()) }
+        }
+        perform(effects)
+    }
+
+    /// Part of a message came.
+    func progressed(_ peer: PeerID) {
+        client.withLockedValue { $0.progressed(peer, now: time.now()) }
     }
 
     private func receive(
@@ -36,29 +53,25 @@ extension Exchange {
             refuse(received.count, from: peer)
             return whenStored()
         }
-        let hashed = received.map { block in (block, multihash: try? Self.multihash(of: block)) }
+        let hashed = received.map { try? Self.multihash(of: $0) }
+        let readable = zip(hashed, received).compactMap { key, block in key.map { (key: $0, block: block) } }
+        let (expectations, effects) = client.withLockedValue {
+            $0.received(
+                blocks: readable.map { ($0.key, $0.block.data.readableBytes) }, from: peer, now: time.now())
+        }
         var accepted: [Block] = []
-        var effects = Client.Effects()
-        var refused = 0
+        var refused = received.count - readable.count
         var arrivals = Account.Arrivals()
-        client.withLockedValue { client in
-            for (block, multihash) in hashed {
-                guard let multihash else {
-                    refused += 1
-                    continue
-                }
-                let (expectation, more) = client.received(block: multihash, from: peer)
-                effects.merge(more)
-                switch expectation {
-                case .wanted(let cid):
-                    accepted.append(Block(unchecked: block.data, cid: cid))
-                    arrivals.blocks += 1
-                    arrivals.bytes += block.data.readableBytes
-                case .alreadyHere:
-                    arrivals.duplicateBlocks += 1
-                    arrivals.duplicateBytes += block.data.readableBytes
-                case .unrequested: refused += 1
-                }
+        for (expectation, (_, block)) in zip(expectations, readable) {
+            switch expectation {
+            case .wanted(let cid):
+                accepted.append(Block(unchecked: block.data, cid: cid))
+                arrivals.blocks += 1
+                arrivals.bytes += block.data.readableBytes
+            case .alreadyHere:
+                arrivals.duplicateBlocks += 1
+                arrivals.duplicateBytes += block.data.readableBytes
+            case .unrequested: refused += 1
             }
         }
         perform(effects)
@@ -89,13 +102,53 @@ extension Exchange {
         logger.info(
             "refused blocks that were not asked for, or whose bytes do not match their CID",
             metadata: ["peer": "\(peer)", "blocks": "\(count)"])
-        perform(client.withLockedValue { $0.offended(peer) })
+        perform(client.withLockedValue { $0.offended(peer, now: time.now()) })
     }
 
     /// A message that could not be decoded came from `peer`: nothing it still owes is waited for.
     func malformed(_ error: ExchangeError, from peer: PeerID) {
         account.messageMalformed(error.limit)
         logger.info("malformed Bitswap message", metadata: ["peer": "\(peer)", "error": "\(error)"])
-        perform(client.withLockedValue { $0.offended(peer) })
+        perform(client.withLockedValue { $0.offended(peer, now: time.now()) })
+    }
+
+    // MARK: Into the store
+
+    /// Stores fetched blocks, all that have come since the last time in one go, and resumes whoever waits for them.
+    func storeArrivals() async {
+        for await _ in ingest.signal.raised {
+            while let batch = ingest.takeAll() {
+                await store(batch)
+                for arrival in batch { arrival.whenStored?() }
+            }
+        }
+    }
+
+    private func store(_ batch: [Ingest.Arrival]) async {
+        let blocks = batch.flatMap(\.blocks)
+        var effects = Client.Effects()
+        do {
+            try await store.put(blocks)
+            var waits: [Duration] = []
+            let now = time.now()
+            client.withLockedValue { client in
+                for arrival in batch {
+                    let stored = client.stored(arrival.blocks, from: arrival.peer, now: now)
+                    effects.merge(stored.effects)
+                    waits += stored.waits
+                }
+            }
+            account.blocksFetched(after: waits)
+            perform(effects)
+            announce(blocks)
+        } catch {
+            logger.info("fetched blocks could not be stored", metadata: ["error": "\(error)"])
+            client.withLockedValue { client in
+                for block in blocks {
+                    effects.merge(client.storeFailed(block.cid.multihash, error, now: time.now()))
+                }
+            }
+            perform(effects)
+        }
     }
 }

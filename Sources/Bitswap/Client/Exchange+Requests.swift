@@ -11,19 +11,28 @@ extension Exchange {
     /// still be changed.
     private static let outstandingBytes = 256 << 10
 
+    /// How often a way is tried that cannot be opened, each time after twice the time.
+    private static let attempts = 3
+
     /// Asks one peer for blocks until it is gone.
     func ask(_ peer: ExchangePeer) async {
+        var failures = 0
         for await _ in peer.requests.wake.raised {
             do {
                 while client.withLockedValue({ $0.hasEntries(for: peer.id) }),
                     peer.requests.outstandingBytes < Self.outstandingBytes
                 {
                     guard try await sendWantlist(to: peer) else { break }
+                    failures = 0
                 }
             } catch {
                 // No way to this peer: what it owes us is asked of others.
                 logger.debug("no way to ask a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
-                perform(client.withLockedValue { $0.disconnected(peer.id) })
+                perform(client.withLockedValue { $0.disconnected(peer.id, now: time.now()) })
+                failures += 1
+                guard failures <= Self.attempts else { continue }
+                do { try await time.sleep(.seconds(1 << failures)) } catch { return }
+                revive(peer)
             }
         }
     }
@@ -31,18 +40,19 @@ extension Exchange {
     /// Returns whether there was anything to send.
     private func sendWantlist(to peer: ExchangePeer) async throws -> Bool {
         let outlet = try await peer.requests.outlet(in: network)
-        let (entries, isFull) = client.withLockedValue {
+        let (taken, effects) = client.withLockedValue {
             $0.takeEntries(for: peer.id, limit: Self.entriesPerMessage, version: outlet.version, now: time.now())
         }
-        guard !entries.isEmpty else { return false }
-        var encoder = MessageEncoder(version: outlet.version, entries: entries, isFull: isFull, capacity: 0)
+        perform(effects)
+        guard !taken.isEmpty else { return false }
+        var encoder = MessageEncoder(version: outlet.version, entries: taken.entries, isFull: taken.isFull, capacity: 0)
         let frame = encoder.finish(pendingBytes: 0)
-        let counts = Account.Entries(entries)
+        let counts = Account.Entries(taken.entries)
         peer.requests.write(frame, on: outlet) { [self, bytes = frame.readableBytes] error in
             if error == nil {
                 account.wantlistSent(counts, bytes: bytes)
             } else {
-                perform(client.withLockedValue { $0.outletLost(peer.id) })
+                perform(client.withLockedValue { $0.outletLost(peer.id, now: time.now()) })
             }
         }
         return true

@@ -2,16 +2,27 @@ import DequeModule
 import Multiformats
 
 /// What one peer is to be told of our wants, and what it has been told. Pure.
+///
+/// A peer forgets a WANT-BLOCK when it sends the block, and a WANT-HAVE when it says HAVE. What it has said DONT_HAVE to it
+/// keeps, to answer when the block comes; such a WANT-BLOCK is turned into a WANT-HAVE, lest the block be sent when it
+/// was got elsewhere.
 struct PeerWants {
-    struct Outstanding {
+    private struct Told {
         var cid: CID
         var type: WantType
         var since: Duration
+        var serial: UInt64
+        /// The peer has said DONT_HAVE.
+        var isDenied = false
+        /// It was told the same before, so that its answer says nothing of the round trip.
+        var isRepeated = false
     }
 
     private enum Pending {
-        case want(CID, WantType)
-        case cancel(CID)
+        /// A quiet want asks for no DONT_HAVE: the peer has said it already.
+        case want(CID, WantType, isQuiet: Bool)
+        /// `isOwed`: the block may be on its way, so that it takes a cancel by name.
+        case cancel(CID, isOwed: Bool)
     }
 
     /// What is still to be said of each key. The queues hold the order; an element that no longer agrees with this is stale.
@@ -20,7 +31,9 @@ struct PeerWants {
     private var blockQueue: Deque<Multihash> = []
     private var haveQueue: Deque<Multihash> = []
     /// Wants that the peer knows of.
-    private var sent: [Multihash: Outstanding] = [:]
+    private var told: [Multihash: Told] = [:]
+    private var lastSerial: UInt64 = 0
+    private var deniedOrder: Deque<Multihash> = []
     /// Wants that ended a moment ago: their block may be on its way all the same, and is no offence.
     private var grace: Set<Multihash> = []
     private var graceOrder: Deque<Multihash> = []
@@ -28,37 +41,45 @@ struct PeerWants {
     /// Whether the peer's version of the protocol has HAVE; nil until the way to it is open.
     private(set) var answersHave: Bool?
 
-    static let graceCount = 1_024
+    static let graceCount = 4_096
+    /// Below so many cancels a full wantlist is not thought of.
+    private static let fewCancels = 16
 
-    /// Wants that the peer has or will have to answer.
-    var load: Int { sent.count + blockQueue.count }
-    /// The peer sent something that nobody had asked it for.
-    var hasOffended = false
     var hasPending: Bool { !pending.isEmpty }
-    var keys: Set<Multihash> { Set(sent.keys).union(pending.keys) }
-    var awaitsAnything: Bool { !sent.isEmpty || !grace.isEmpty }
+    var awaitsAnything: Bool { !told.isEmpty || !grace.isEmpty }
+    /// Wants that the peer knows of or is about to.
+    var count: Int { told.count + pending.count }
 
-    func outstanding(_ key: Multihash) -> Outstanding? { sent[key] }
+    func isTold(_ key: Multihash) -> Bool { told[key] != nil }
 
     mutating func want(_ cid: CID, _ type: WantType) {
         let key = cid.multihash
-        switch (type, pending[key], sent[key]?.type) {
-        case (_, .want(_, .block), _), (_, _, .block?), (.have, .want, _), (.have, _, .have?): return
+        switch (type, pending[key], told[key]?.type) {
+        case (_, .want(_, .block, _), _), (.have, .want, _): return
+        case (.block, nil, .block?), (.have, nil, _?): return
         default: break
         }
-        pending[key] = .want(cid, type)
-        if type == .block { blockQueue.append(key) } else { haveQueue.append(key) }
+        enqueue(cid, type, isQuiet: false)
+    }
+
+    private mutating func enqueue(_ cid: CID, _ type: WantType, isQuiet: Bool) {
+        pending[cid.multihash] = .want(cid, type, isQuiet: isQuiet)
+        if type == .block { blockQueue.append(cid.multihash) } else { haveQueue.append(cid.multihash) }
         compact()
     }
 
     /// Drops stale elements of the queues: what callers want and cancel while the peer's way is shut costs no memory.
     private mutating func compact() {
         let bound = 2 * pending.count + 64
+        if deniedOrder.count > 2 * told.count + 64 {
+            var seen: Set<Multihash> = []
+            deniedOrder = Deque(deniedOrder.filter { told[$0]?.isDenied == true && seen.insert($0).inserted })
+        }
         guard blockQueue.count + haveQueue.count + cancelQueue.count > bound else { return }
         var seen: Set<Multihash> = []
         func isLive(_ key: Multihash, _ wanted: WantType?) -> Bool {
             switch pending[key] {
-            case .want(_, let type): type == wanted && seen.insert(key).inserted
+            case .want(_, let type, _): type == wanted && seen.insert(key).inserted
             case .cancel: wanted == nil && seen.insert(key).inserted
             case nil: false
             }
@@ -69,22 +90,62 @@ struct PeerWants {
     }
 
     /// Returns whether there is a cancel to send.
+    @discardableResult
     mutating func cancel(_ key: Multihash) -> Bool {
+        if case .cancel = pending[key] { return true }
         pending[key] = nil
-        guard let outstanding = sent.removeValue(forKey: key) else { return false }
-        pending[key] = .cancel(outstanding.cid)
+        guard let known = told.removeValue(forKey: key) else { return false }
+        pending[key] = .cancel(known.cid, isOwed: known.type == .block && !known.isDenied)
         cancelQueue.append(key)
         compact()
         forgive(key)
         return true
     }
 
+    /// The want of the block is not to be sent any more; returns false when it was already.
+    mutating func retract(_ key: Multihash) -> Bool {
+        guard case .want(let cid, .block, _) = pending[key], told[key]?.type != .block else { return false }
+        pending[key] = nil
+        if told[key] == nil { enqueue(cid, .have, isQuiet: false) }
+        return true
+    }
+
+    /// The peer is to be told once more of a want that it may have forgotten.
+    mutating func remind(_ key: Multihash) {
+        guard let known = told[key], pending[key] == nil else { return }
+        told[key]?.isRepeated = true
+        enqueue(known.cid, known.type, isQuiet: false)
+    }
+
+    // MARK: Answers
+
+    enum Settlement { case owed, forgiven, unasked }
+
     /// A block came: whether it was asked for here, now or until a moment ago. The peer forgets the want by itself.
-    mutating func settle(_ key: Multihash) -> Bool {
-        guard sent.removeValue(forKey: key) != nil else { return grace.contains(key) }
+    mutating func settle(_ key: Multihash) -> Settlement {
+        guard told.removeValue(forKey: key) != nil else { return grace.contains(key) ? .forgiven : .unasked }
         pending[key] = nil
         forgive(key)
-        return true
+        return .owed
+    }
+
+    /// An answer that says something about the round trip says since when it was due.
+    struct Answer {
+        var askedAt: Duration?
+    }
+
+    /// The peer said HAVE or DONT_HAVE. Nil: to no question of ours.
+    mutating func answered(_ key: Multihash, has: Bool) -> Answer? {
+        guard let known = told[key] else { return nil }
+        let answer = Answer(askedAt: known.isDenied || known.isRepeated ? nil : known.since)
+        if has {
+            if known.type == .have { told[key] = nil }
+        } else {
+            if !known.isDenied { deniedOrder.append(key) }
+            told[key]?.isDenied = true
+            if known.type == .block, pending[key] == nil { enqueue(known.cid, .have, isQuiet: true) }
+        }
+        return answer
     }
 
     private mutating func forgive(_ key: Multihash) {
@@ -93,57 +154,120 @@ struct PeerWants {
         if graceOrder.count > Self.graceCount { grace.remove(graceOrder.removeFirst()) }
     }
 
+    // MARK: What is sent
+
     /// Everything that the peer was told is to be told again, as a full wantlist. Returns whether that is anything.
     mutating func restart() -> Bool {
         needsFull = true
         answersHave = nil
         for (key, state) in pending { if case .cancel = state { pending[key] = nil } }
-        let told = sent
-        sent = [:]
-        for outstanding in told.values { want(outstanding.cid, outstanding.type) }
+        let known = told.values.sorted { $0.serial < $1.serial }
+        told = [:]
+        deniedOrder = []
+        for want in known { self.want(want.cid, want.isDenied ? .have : want.type) }
         return hasPending
     }
 
     struct Taken {
         var entries: [Message.Entry] = []
         /// Keys of the wants among the entries.
-        var asked: [Multihash] = []
+        var asked: [(key: Multihash, type: WantType)] = []
         var isFull = false
+        var isEmpty: Bool { entries.isEmpty && !isFull }
     }
 
     /// The next entries to send: cancels first, they cost nothing and free the peer's work; then wants of blocks.
+    ///
+    /// At most `outstanding` wants are known to the peer at a time, of which those for blocks may take all, and questions
+    /// three quarters.
     mutating func take(limit: Int, outstanding: Int, version: BitswapVersion, now: Duration) -> Taken {
         var taken = Taken()
         answersHave = version.hasPresences
+        let questions = outstanding * 3 / 4
+        makeRoom(for: questions)
+        if forgetsByFullList(limit: limit) {
+            taken.isFull = true
+            for want in told.values.sorted(by: { $0.serial < $1.serial }) {
+                taken.entries.append(
+                    Message.Entry(cid: want.cid, kind: .want(want.type, sendDontHave: !want.isDenied)))
+            }
+        }
         while taken.entries.count < limit, let key = cancelQueue.popFirst() {
-            guard case .cancel(let cid) = pending[key] else { continue }
+            guard case .cancel(let cid, _) = pending[key] else { continue }
             pending[key] = nil
             taken.entries.append(Message.Entry(cid: cid, kind: .cancel))
         }
         while taken.entries.count < limit, let key = blockQueue.first {
-            guard case .want(let cid, .block) = pending[key] else {
+            guard case .want(let cid, .block, let isQuiet) = pending[key] else {
                 blockQueue.removeFirst()
                 continue
             }
             // A want that was sent as a question for HAVE, and is for the block now, takes no second place.
-            guard sent.count < outstanding || sent[key] != nil else { break }
+            guard told.count < outstanding || told[key] != nil else { break }
             blockQueue.removeFirst()
-            append(cid, .block, &taken, now)
+            append(cid, .block, isQuiet: isQuiet, &taken, now)
         }
-        while taken.entries.count < limit, sent.count < outstanding, let key = haveQueue.popFirst() {
-            guard case .want(let cid, .have) = pending[key] else { continue }
+        while taken.entries.count < limit, let key = haveQueue.first {
+            guard case .want(let cid, .have, let isQuiet) = pending[key] else {
+                haveQueue.removeFirst()
+                continue
+            }
+            guard told.count < questions || told[key] != nil else { break }
+            haveQueue.removeFirst()
             // A peer of an older version would take the question for a want of the block.
-            if version.hasPresences { append(cid, .have, &taken, now) } else { pending[key] = nil }
+            if version.hasPresences {
+                append(cid, .have, isQuiet: isQuiet, &taken, now)
+            } else {
+                pending[key] = nil
+            }
         }
-        taken.isFull = needsFull && !taken.entries.isEmpty
+        if needsFull, !taken.entries.isEmpty { taken.isFull = true }
         if taken.isFull { needsFull = false }
         return taken
     }
 
-    private mutating func append(_ cid: CID, _ type: WantType, _ taken: inout Taken, _ now: Duration) {
-        pending[cid.multihash] = nil
-        sent[cid.multihash] = Outstanding(cid: cid, type: type, since: now)
-        taken.asked.append(cid.multihash)
-        taken.entries.append(Message.Entry(cid: cid, kind: .want(type, sendDontHave: true)))
+    /// Lets go of the oldest wants that the peer has denied, where new questions need their place.
+    private mutating func makeRoom(for questions: Int) {
+        var excess = told.count + haveQueue.count - questions
+        while excess > 0, !haveQueue.isEmpty, let key = deniedOrder.popFirst() {
+            guard told[key]?.isDenied == true else { continue }
+            cancel(key)
+            excess -= 1
+        }
+    }
+
+    /// Whether the cancels are left out because a full wantlist says the same in fewer words; they are forgotten then.
+    ///
+    /// Not while blocks may be on their way: a peer that starts its list anew may send them again.
+    private mutating func forgetsByFullList(limit: Int) -> Bool {
+        guard cancelQueue.count >= Self.fewCancels, told.count < min(limit, cancelQueue.count) else { return false }
+        let cancels = cancelQueue.filter { key in
+            if case .cancel = pending[key] { return true }
+            return false
+        }
+        guard cancels.count >= Self.fewCancels, told.count < cancels.count,
+            told.values.allSatisfy({ $0.type == .have }),
+            cancels.allSatisfy({ key in
+                if case .cancel(_, let isOwed) = pending[key] { return !isOwed }
+                return false
+            })
+        else { return false }
+        for key in cancels { pending[key] = nil }
+        cancelQueue = []
+        return true
+    }
+
+    private mutating func append(
+        _ cid: CID, _ type: WantType, isQuiet: Bool, _ taken: inout Taken, _ now: Duration
+    ) {
+        let key = cid.multihash
+        lastSerial += 1
+        let known = told[key]
+        pending[key] = nil
+        told[key] = Told(
+            cid: cid, type: type, since: now, serial: lastSerial, isDenied: isQuiet,
+            isRepeated: known != nil)
+        taken.asked.append((key, type))
+        taken.entries.append(Message.Entry(cid: cid, kind: .want(type, sendDontHave: !isQuiet)))
     }
 }

@@ -42,6 +42,7 @@ public final class ExchangeInlet {
             throw error
         }
         credit.releaseOwed()
+        if frames.pendingBytes > 0 { exchange.progressed(peer) }
     }
 
     /// The peer has ended the stream. Throws when that was in the middle of a message.

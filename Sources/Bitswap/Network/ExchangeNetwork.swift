@@ -4,13 +4,25 @@ public import PeerIdentity
 /// What the exchange needs of a network: peers that come and go, and messages to and from them.
 ///
 /// ``SwarmNetwork`` is the real one, over libp2p; a simulated one takes its place in tests. A network tells the exchange
-/// of connections by ``Exchange/connected(_:)`` and ``Exchange/disconnected(_:)``, from any thread, and puts
+/// of connections by ``Exchange/connected(_:as:)`` and ``Exchange/disconnected(_:)``, from any thread, and puts
 /// what comes from them into an ``ExchangeInlet``.
 public protocol ExchangeNetwork: Sendable {
     /// Opens the way on which messages to `peer` go, in the newest version that it speaks.
     ///
     /// Throws when the peer is not connected or speaks no Bitswap.
     func open(to peer: PeerID) async throws -> any ExchangeOutlet
+
+    /// Connects to a peer, at the addresses given or at those where it was reached before. Returns when it is connected;
+    /// the exchange hears of that by ``Exchange/connected(_:as:)`` as of any connection.
+    ///
+    /// Throws when it cannot be reached, or when the network only takes connections.
+    func connect(to provider: Provider) async throws
+}
+
+extension ExchangeNetwork {
+    public func connect(to provider: Provider) async throws {
+        throw ExchangeError(.stopped, "this network does not dial")
+    }
 }
 
 /// The way to one peer. Messages arrive in the order in which they were written, or not at all.

@@ -40,7 +40,7 @@ struct EphemeralNode: BlockSource {
             if case .network(let source) = fetched.source { peer = source }
             return ObtainedBlock(
                 cid: cid, bytes: fetched.block.bytes, peer: peer, milliseconds: fetched.elapsed / .milliseconds(1))
-        } catch let error as ExchangeError where error.code == .timedOut {
+        } catch let error as ExchangeError where error.code == .timedOut || error.code == .notFound {
             throw CommandFailure(status: CommandFailure.notFound, message: "\(error)")
         }
     }

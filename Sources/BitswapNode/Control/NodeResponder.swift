@@ -57,7 +57,7 @@ package struct NodeResponder: Sendable {
 
     private static func kind(of error: ExchangeError) -> ControlFailure.Kind {
         switch error.code {
-        case .timedOut: .timedOut
+        case .timedOut, .notFound: .timedOut
         case .cancelled: .cancelled
         default: .failed
         }

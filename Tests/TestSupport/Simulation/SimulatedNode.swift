@@ -27,7 +27,8 @@ public final class SimulatedNode: SimulatedPeer, @unchecked Sendable {
         liar = Liar(seed: simulation.seed &+ UInt64(number))
         self.store = store
         exchange = Exchange(
-            store: store, network: face, configuration: configuration, time: simulation.timeSource, logger: logger)
+            store: store, network: face, configuration: configuration, time: simulation.timeSource,
+            random: .seeded(simulation.seed &* 1_000_003 &+ UInt64(number)), logger: logger)
         super.init(simulation, number: number, version: version, uplink: uplink, downlink: downlink)
         face.node = self
         task = Task(executorPreference: simulation.executor) { [exchange] in

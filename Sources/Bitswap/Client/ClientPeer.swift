@@ -1,0 +1,100 @@
+import Multiformats
+import PeerIdentity
+
+/// The number by which the client knows a peer: small, quick to look up, and in an order that is the same in every run.
+typealias PeerKey = Int
+
+/// A peer as the client knows it, connected or not.
+struct ClientPeer {
+    /// A block that it was asked for and has not given yet.
+    struct Debt {
+        var size: Int
+        /// Bytes that it owed before this block.
+        var ahead = 0
+        /// Nil: the want is not sent yet.
+        var sentAt: Duration?
+        /// What it had delivered by then.
+        var deliveredBefore = 0
+        /// When it is to be asked what keeps it.
+        var due: Duration
+    }
+
+    let id: PeerID
+    var isConnected = false
+    var standing: PeerStanding = []
+    /// It has given us a block once, or said HAVE.
+    var isUseful = false
+    /// It is in the list of those that are asked for blocks of which nobody is known to have them.
+    var isListed = false
+    var queue = PeerWants()
+    var estimate = PeerEstimate()
+    private(set) var debts: [Want.ID: Debt] = [:]
+    /// Bytes that it is expected to send for ``debts``.
+    private(set) var owedBytes = 0
+    var claims = Claims()
+    /// Rises with what it sends that nobody asked for, sinks with what it was asked for.
+    var offence = 0.0
+    /// The mutation in which it was last woken.
+    var wokenIn: UInt64 = 0
+    var dialing = Dialing()
+
+    /// How it goes with connecting to the peer.
+    struct Dialing {
+        var addresses: [Multiaddr] = []
+        var isUnderWay = false
+        /// When it is tried again.
+        var due: Duration?
+        var failures = 0
+    }
+
+    init(_ id: PeerID) { self.id = id }
+
+    /// It lied too often to be asked for anything.
+    var isUntrusted: Bool { offence >= 4 }
+
+    /// The block is asked for, at `now` for the second time if it is owed already.
+    mutating func owe(_ want: Want.ID, size: Int, due: Duration, now: Duration) {
+        if debts[want] == nil {
+            debts[want] = Debt(size: size, due: due)
+            owedBytes += size
+        } else {
+            let delivered = estimate.delivered
+            update(want) {
+                $0.due = due
+                $0.deliveredBefore = delivered
+                if $0.sentAt != nil { $0.sentAt = now }
+            }
+        }
+    }
+
+    mutating func update(_ want: Want.ID, _ change: (inout Debt) -> Void) {
+        guard var debt = debts[want] else { return }
+        change(&debt)
+        debts[want] = debt
+    }
+
+    /// Returns whether it owed the block.
+    @discardableResult
+    mutating func forgive(_ want: Want.ID) -> Bool {
+        guard let debt = debts.removeValue(forKey: want) else { return false }
+        owedBytes -= debt.size
+        return true
+    }
+
+    mutating func disconnected() {
+        isConnected = false
+        queue = PeerWants()
+        debts = [:]
+        owedBytes = 0
+        claims.removeAll()
+        estimate.disconnected()
+    }
+
+    /// Whether one more block may be asked for: the window is kept to half a block.
+    func hasRoom(_ limits: BitswapLimits) -> Bool {
+        guard isConnected, debts.count < limits.outstandingWantsPerPeer else { return false }
+        guard !debts.isEmpty else { return true }
+        let window = estimate.window(initial: limits.initialRequestWindow, maximum: limits.requestWindow)
+        return owedBytes + owedBytes / debts.count / 2 <= window
+    }
+}

@@ -1,0 +1,96 @@
+import Multiformats
+
+/// One block that somebody waits for, and how each peer stands to it.
+struct Want {
+    typealias ID = UInt64
+
+    enum Phase {
+        /// The own store is being looked into; nobody is asked yet.
+        case looking
+        /// Peers are asked.
+        case open
+        /// The block is here and on its way into the store; nothing is to be asked any more.
+        case storing
+    }
+
+    let id: ID
+    let cid: CID
+    let since: Duration
+    /// Decides between wants that are equal otherwise.
+    let tie: UInt64
+    /// Wants that are to come in order have their place in it, and go before those that are not.
+    var place: UInt64?
+    var phase = Phase.looking
+    /// In the order of their coming.
+    var waiters: [Client.WaiterID] = []
+    var sessions: [SessionState.ID] = []
+    /// Peers that are asked, or will be; ``audience`` has their order.
+    private(set) var relations: [PeerKey: Relation] = [:]
+    private(set) var audience: [PeerKey] = []
+    /// Peers that have said HAVE, in the order in which they did.
+    private(set) var holders: [PeerKey] = []
+    /// Questions that are still to be answered.
+    private(set) var openQuestions = 0
+    /// The peer that is to give the block, unless it has stalled.
+    var owner: PeerKey?
+
+    init(id: ID, cid: CID, since: Duration, tie: UInt64) {
+        self.id = id
+        self.cid = cid
+        self.since = since
+        self.tie = tie
+    }
+
+    subscript(peer: PeerKey) -> Relation? { relations[peer] }
+
+    mutating func invite(_ peer: PeerKey) {
+        guard relations[peer] == nil else { return }
+        relations[peer] = Relation()
+        audience.append(peer)
+    }
+
+    mutating func update(_ peer: PeerKey, _ change: (inout Relation) -> Void) {
+        guard var relation = relations[peer] else { return }
+        let (wasOpen, held) = (relation.isOpenQuestion, relation.answer == .have)
+        change(&relation)
+        relations[peer] = relation
+        openQuestions += (relation.isOpenQuestion ? 1 : 0) - (wasOpen ? 1 : 0)
+        let holds = relation.answer == .have
+        if holds, !held { holders.append(peer) }
+        if held, !holds { holders.removeAll { $0 == peer } }
+    }
+}
+
+/// How one peer stands to one want.
+struct Relation {
+    enum Answer { case have, dontHave }
+
+    /// What it is asked for, or will be when its turn comes.
+    var asked: WantType?
+    var isSent = false
+    /// When it was last told of the want.
+    var sentAt: Duration = .zero
+    var answer: Answer?
+    /// It was to give the block and let the time pass.
+    var hasStalled = false
+    /// It sent other bytes while it was to give the block.
+    var hasLied = false
+    /// It went away.
+    var isGone = false
+    /// It has a claim to the want in its queue.
+    var isClaimed = false
+
+    var isOpenQuestion: Bool { asked != nil && answer == nil && !hasStalled && !hasLied && !isGone }
+    /// Nothing is to be hoped for from it.
+    var isNegative: Bool { answer == .dontHave || hasLied }
+
+    var inWords: PeerAnswer {
+        if hasLied { return .sentOtherBytes }
+        if isGone { return .disconnected }
+        switch answer {
+        case .have: return .have
+        case .dontHave: return .dontHave
+        case nil: return isSent ? .silent : .notYetAsked
+        }
+    }
+}

@@ -1,0 +1,10 @@
+public import Bitswap
+import NIOConcurrencyHelpers
+
+extension RandomSource {
+    /// The same seed gives the same numbers.
+    public static func seeded(_ seed: UInt64) -> RandomSource {
+        let generator = NIOLockedValueBox(SplitMix64(seed: seed))
+        return RandomSource { generator.withLockedValue { $0.next() } }
+    }
+}
