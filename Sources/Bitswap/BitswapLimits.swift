@@ -30,6 +30,8 @@ public struct BitswapLimits: Sendable, Hashable {
     public var requestWindow = 16 << 20
     /// Bytes of blocks that a peer may owe us of which nothing is known yet.
     public var initialRequestWindow = 1 << 20
+    /// Blocks of one ``BlockSequence`` that are wanted at the same time.
+    public var wantsPerSequence = 4_096
     /// Peers that are asked for one block before any of them has answered.
     public var questionsPerWant = 64
     /// Questions of one session that a peer may leave unanswered that has not been of use to it.

@@ -99,6 +99,7 @@ import Testing
         let settings: Set = [
             "responseBytes", "haveReplacedByBlockBytes", "requestWindow", "initialRequestWindow", "questionsPerWant",
             "unansweredQuestions", "peersPerSession", "rememberedPeers", "addressesPerPeer", "concurrentSearches",
+            "wantsPerSequence",
         ]
         let members = Mirror(reflecting: BitswapLimits()).children.compactMap(\.label)
         #expect(Set(members).subtracting(settings) == Set(BitswapLimit.allCases.map(\.rawValue)))

@@ -21,8 +21,8 @@ struct PeerWants {
     private enum Pending {
         /// A quiet want asks for no DONT_HAVE: the peer has said it already.
         case want(CID, WantType, isQuiet: Bool)
-        /// `isOwed`: the block may be on its way, so that it takes a cancel by name.
-        case cancel(CID, isOwed: Bool)
+        /// `isOwed`: the block may be on its way, so that it takes a cancel by name. `thenAsk`: a quiet question follows.
+        case cancel(CID, isOwed: Bool, thenAsk: Bool)
     }
 
     /// What is still to be said of each key. The queues hold the order; an element that no longer agrees with this is stale.
@@ -92,14 +92,22 @@ struct PeerWants {
     /// Returns whether there is a cancel to send.
     @discardableResult
     mutating func cancel(_ key: Multihash) -> Bool {
-        if case .cancel = pending[key] { return true }
+        if case .cancel(let cid, let isOwed, _) = pending[key] {
+            pending[key] = .cancel(cid, isOwed: isOwed, thenAsk: false)
+            return true
+        }
         pending[key] = nil
         guard let known = told.removeValue(forKey: key) else { return false }
-        pending[key] = .cancel(known.cid, isOwed: known.type == .block && !known.isDenied)
+        take(back: known, isOwed: known.type == .block && !known.isDenied, thenAsk: false)
+        return true
+    }
+
+    private mutating func take(back known: Told, isOwed: Bool, thenAsk: Bool) {
+        let key = known.cid.multihash
+        pending[key] = .cancel(known.cid, isOwed: isOwed, thenAsk: thenAsk)
         cancelQueue.append(key)
         compact()
         forgive(key)
-        return true
     }
 
     /// The want of the block is not to be sent any more; returns false when it was already.
@@ -141,9 +149,15 @@ struct PeerWants {
         if has {
             if known.type == .have { told[key] = nil }
         } else {
+            if known.type == .block, pending[key] == nil {
+                // Else it would send the block as soon as it has it, whoever has given it to us by then. A want of the
+                // block is never lessened to a question; so it is taken back, and the question follows.
+                told[key] = nil
+                take(back: known, isOwed: false, thenAsk: true)
+                return answer
+            }
             if !known.isDenied { deniedOrder.append(key) }
             told[key]?.isDenied = true
-            if known.type == .block, pending[key] == nil { enqueue(known.cid, .have, isQuiet: true) }
         }
         return answer
     }
@@ -160,11 +174,17 @@ struct PeerWants {
     mutating func restart() -> Bool {
         needsFull = true
         answersHave = nil
-        for (key, state) in pending { if case .cancel = state { pending[key] = nil } }
+        var asked: [CID] = []
+        for key in cancelQueue {
+            guard case .cancel(let cid, _, let thenAsk) = pending[key] else { continue }
+            pending[key] = nil
+            if thenAsk { asked.append(cid) }
+        }
         let known = told.values.sorted { $0.serial < $1.serial }
         told = [:]
         deniedOrder = []
         for want in known { self.want(want.cid, want.isDenied ? .have : want.type) }
+        for cid in asked { want(cid, .have) }
         return hasPending
     }
 
@@ -182,6 +202,7 @@ struct PeerWants {
     /// three quarters.
     mutating func take(limit: Int, outstanding: Int, version: BitswapVersion, now: Duration) -> Taken {
         var taken = Taken()
+        var lessened: [CID] = []
         answersHave = version.hasPresences
         let questions = outstanding * 3 / 4
         makeRoom(for: questions)
@@ -193,9 +214,10 @@ struct PeerWants {
             }
         }
         while taken.entries.count < limit, let key = cancelQueue.popFirst() {
-            guard case .cancel(let cid, _) = pending[key] else { continue }
+            guard case .cancel(let cid, _, let thenAsk) = pending[key] else { continue }
             pending[key] = nil
             taken.entries.append(Message.Entry(cid: cid, kind: .cancel))
+            if thenAsk { lessened.append(cid) }
         }
         while taken.entries.count < limit, let key = blockQueue.first {
             guard case .want(let cid, .block, let isQuiet) = pending[key] else {
@@ -223,6 +245,8 @@ struct PeerWants {
         }
         if needsFull, !taken.entries.isEmpty { taken.isFull = true }
         if taken.isFull { needsFull = false }
+        // In a message of their own: what a message both cancels and wants is not well defined.
+        for cid in lessened { enqueue(cid, .have, isQuiet: true) }
         return taken
     }
 
@@ -248,7 +272,7 @@ struct PeerWants {
         guard cancels.count >= Self.fewCancels, told.count < cancels.count,
             told.values.allSatisfy({ $0.type == .have }),
             cancels.allSatisfy({ key in
-                if case .cancel(_, let isOwed) = pending[key] { return !isOwed }
+                if case .cancel(_, let isOwed, let thenAsk) = pending[key] { return !isOwed && !thenAsk }
                 return false
             })
         else { return false }

@@ -1,0 +1,350 @@
+import Blockstore
+import DequeModule
+import Multiformats
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// Blocks of many CIDs, as a session gets them: see ``Session/blocks(for:order:bytes:timeout:)-(AsyncSequence,_,_,_)``.
+public struct BlockSequence: AsyncSequence, Sendable {
+    public enum Order: Sendable, Hashable {
+        /// As they come.
+        case arrival
+        /// As they were asked for.
+        case request
+    }
+
+    let flow: BlockFlow
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        let reader: Reader
+
+        /// - Throws: ``ExchangeError``, or what the sequence of CIDs throws.
+        public mutating func next() async throws -> FetchedBlock? { try await reader.flow.next() }
+
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws -> FetchedBlock? {
+            try await reader.flow.next()
+        }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(reader: Reader(flow)) }
+
+    /// Takes back what is wanted when nobody reads on.
+    final class Reader: Sendable {
+        let flow: BlockFlow
+        init(_ flow: BlockFlow) { self.flow = flow }
+        deinit { flow.end() }
+    }
+}
+
+/// What is between the CIDs of a ``BlockSequence`` and its reader: wants that are open, and blocks that wait to be read.
+///
+/// Three tasks of the session drive it: one takes CIDs and registers wants, one looks them up in the own store, many at a
+/// time, and one watches that something comes.
+final class BlockFlow: Sendable {
+    private struct Arrival {
+        var fetched: FetchedBlock
+        /// Too much was waiting when it came: it is read again when it is its turn.
+        var isInStoreOnly: Bool
+    }
+
+    private struct Pending {
+        var cid: CID
+        var waiter: Client.WaiterID
+        var since: Duration
+    }
+
+    private struct State {
+        var pending: [UInt64: Pending] = [:]
+        /// Registered and not looked up yet.
+        var unseen: [Client.WaiterID] = []
+        var unseenCIDs: [CID] = []
+        /// In the order of arrival, or by place.
+        var arrived: Deque<Arrival> = []
+        var places: [UInt64: Arrival] = [:]
+        var nextPlace: UInt64 = 1
+        var lastPlace: UInt64 = 0
+        var bufferedBytes = 0
+        var hasEnded = false
+        var isFed = false
+        var failure: (any Error)?
+        var reader: CheckedContinuation<Void, Never>?
+        var lastArrival: Duration
+    }
+
+    private let session: Session
+    private let order: BlockSequence.Order
+    private let bytes: Int
+    private let room = Signal()
+    private let unseen = Signal()
+    private let state: NIOLockedValueBox<State>
+    private var exchange: Exchange { session.exchange }
+
+    init(_ session: Session, order: BlockSequence.Order, bytes: Int) {
+        self.session = session
+        self.order = order
+        self.bytes = bytes
+        state = NIOLockedValueBox(State(lastArrival: session.exchange.time.now()))
+    }
+
+    // MARK: Tasks of the session
+
+    /// Takes CIDs, as long as there is room for their blocks.
+    func feed<CIDs: AsyncSequence & Sendable>(from cids: CIDs) async where CIDs.Element == CID {
+        do {
+            for try await cid in cids {
+                guard await hasRoom(), try register(cid) else {
+                    return fail(ExchangeError(.cancelled, "the session of the request has ended"))
+                }
+            }
+            state.withLockedValue { $0.isFed = true }
+            wakeReader()
+        } catch { fail(error) }
+    }
+
+    /// Waits until there is room for one more. Returns false when nobody reads any more.
+    private func hasRoom() async -> Bool {
+        let limit = exchange.configuration.limits.wantsPerSequence
+        func isFree() -> Bool? {
+            let expected = exchange.client.withLockedValue { $0.sessions[session.id]?.expectedBytes } ?? 1
+            return state.withLockedValue { state in
+                if state.hasEnded { return nil }
+                let open = state.pending.count
+                if open == 0, state.bufferedBytes == 0 { return true }
+                return open < limit && state.bufferedBytes + (open + 1) * expected <= bytes
+            }
+        }
+        var free = isFree()
+        if free == false {
+            for await _ in room.raised {
+                free = isFree()
+                if free != false { break }
+            }
+        }
+        return free == true && !Task.isCancelled
+    }
+
+    private func register(_ cid: CID) throws -> Bool {
+        let now = exchange.time.now()
+        if let inline = try Exchange.inlineBlock(cid) {
+            let place = state.withLockedValue { state in
+                state.lastPlace += 1
+                return state.lastPlace
+            }
+            arrive(FetchedBlock(block: inline, source: .local, elapsed: .zero), at: place)
+            return true
+        }
+        let (waiter, effects) = exchange.client.withLockedValue { client in
+            (
+                client.register(cid, in: session.id, deadline: nil, isOrdered: order == .request, now: now),
+                client.flush(now)
+            )
+        }
+        exchange.perform(effects)
+        guard let waiter else { return false }
+        let place: UInt64? = state.withLockedValue { state in
+            guard !state.hasEnded else { return nil }
+            state.lastPlace += 1
+            if state.pending.isEmpty { state.lastArrival = now }
+            state.pending[state.lastPlace] = Pending(cid: cid, waiter: waiter, since: now)
+            state.unseen.append(waiter)
+            state.unseenCIDs.append(cid)
+            return state.lastPlace
+        }
+        guard let place else {
+            withdraw([waiter])
+            return false
+        }
+        exchange.callers.whenFinished(waiter) { [self] in finished($0, at: place) }
+        unseen.raise()
+        return true
+    }
+
+    /// Looks wants up in the own store, all that were registered since the last time in one go; asks peers for the rest.
+    func lookUp() async {
+        for await _ in unseen.raised {
+            let (waiters, cids) = state.withLockedValue { state in
+                defer { (state.unseen, state.unseenCIDs) = ([], []) }
+                return (state.unseen, state.unseenCIDs)
+            }
+            guard !cids.isEmpty else { continue }
+            do {
+                let sizes = try await exchange.store.sizes(of: cids.map(\.multihash))
+                let absent = zip(waiters, sizes).filter { $0.1 == nil }.map(\.0)
+                exchange.perform(
+                    exchange.client.withLockedValue { $0.open(absent, now: exchange.time.now()) })
+                for (index, size) in sizes.enumerated() where size != nil {
+                    try await takeFromStore(cids[index], for: waiters[index])
+                }
+            } catch {
+                fail(ExchangeError(.storeFailed, "the store could not be read", underlying: error))
+            }
+        }
+    }
+
+    private func takeFromStore(_ cid: CID, for waiter: Client.WaiterID) async throws {
+        let bytes = try await exchange.store.get(cid.multihash)
+        exchange.perform(
+            exchange.client.withLockedValue { client in
+                // It may have been removed since it was looked up.
+                guard let bytes else { return client.open([waiter], now: exchange.time.now()) }
+                return client.stored([Block(unchecked: bytes, cid: cid)], from: nil, now: exchange.time.now()).effects
+            })
+    }
+
+    /// Ends the sequence when nothing has come for so long although something is wanted.
+    func watch(_ timeout: Duration) async {
+        while true {
+            let now = exchange.time.now()
+            let (due, oldest) = state.withLockedValue { state -> (Duration?, Pending?) in
+                if state.hasEnded { return (nil, nil) }
+                let isWaiting = !state.pending.isEmpty
+                return (
+                    isWaiting ? state.lastArrival + timeout : now + timeout,
+                    isWaiting ? state.pending.min { $0.key < $1.key }?.value : nil
+                )
+            }
+            guard let due else { return }
+            if due > now {
+                do { try await exchange.time.sleep(due - now) } catch { return }
+            } else if let oldest {
+                // Its failure ends the sequence, with what its peers have answered.
+                exchange.perform(
+                    exchange.client.withLockedValue {
+                        $0.abandon(
+                            oldest.waiter, .timedOut, "no peer gave the block \(oldest.cid) in time", now: now)
+                    })
+            }
+        }
+    }
+
+    // MARK: Blocks
+
+    private func finished(_ outcome: Callers.Outcome, at place: UInt64) {
+        guard let pending = state.withLockedValue({ $0.pending.removeValue(forKey: place) }) else { return }
+        switch outcome {
+        case .success(let delivery):
+            let elapsed = exchange.time.now() - pending.since
+            arrive(FetchedBlock(delivery, cid: pending.cid, elapsed: elapsed), at: place)
+        case .failure(let error): fail(error)
+        }
+    }
+
+    private func arrive(_ fetched: FetchedBlock, at place: UInt64) {
+        let size = fetched.block.bytes.readableBytes
+        let now = exchange.time.now()
+        state.withLockedValue { state in
+            guard !state.hasEnded else { return }
+            state.lastArrival = now
+            let isNext = state.bufferedBytes == 0 || (order == .request && place == state.nextPlace)
+            let isTooMuch = !isNext && state.bufferedBytes + size > bytes
+            var arrival = Arrival(fetched: fetched, isInStoreOnly: isTooMuch)
+            if isTooMuch {
+                arrival.fetched = FetchedBlock(
+                    block: Block(unchecked: .init(), cid: fetched.block.cid), source: fetched.source,
+                    elapsed: fetched.elapsed)
+            } else {
+                state.bufferedBytes += size
+            }
+            if order == .request { state.places[place] = arrival } else { state.arrived.append(arrival) }
+        }
+        wakeReader()
+        room.raise()
+    }
+
+    private func fail(_ error: any Error) {
+        state.withLockedValue { if $0.failure == nil { $0.failure = error } }
+        wakeReader()
+    }
+
+    private func wakeReader() { state.withLockedValue { $0.reader.take() }?.resume() }
+
+    // MARK: The reader
+
+    private enum Step {
+        case block(Arrival)
+        case end((any Error)?)
+        case wait
+    }
+
+    func next() async throws -> FetchedBlock? {
+        while true {
+            switch step() {
+            case .block(let arrival):
+                room.raise()
+                guard arrival.isInStoreOnly else { return arrival.fetched }
+                return try await again(arrival.fetched)
+            case .end(let error):
+                end()
+                if let error { throw error }
+                return nil
+            case .wait: await wait()
+            }
+        }
+    }
+
+    private func step() -> Step {
+        let isCancelled = Task.isCancelled
+        return state.withLockedValue { state in
+            if isCancelled { return .end(ExchangeError(.cancelled, "the request was cancelled")) }
+            var arrival = state.arrived.popFirst()
+            if arrival == nil, let next = state.places.removeValue(forKey: state.nextPlace) {
+                state.nextPlace += 1
+                arrival = next
+            }
+            if let arrival {
+                state.bufferedBytes -= arrival.fetched.block.bytes.readableBytes
+                return .block(arrival)
+            }
+            if let failure = state.failure { return .end(failure) }
+            if state.hasEnded || state.isFed && state.pending.isEmpty { return .end(nil) }
+            return .wait
+        }
+    }
+
+    private func wait() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                state.withLockedValue { $0.reader = continuation }
+                // What came between the look and the wait.
+                if Task.isCancelled || isReadable { wakeReader() }
+            }
+        } onCancel: {
+            wakeReader()
+        }
+    }
+
+    private var isReadable: Bool {
+        state.withLockedValue { state in
+            !state.arrived.isEmpty || state.places[state.nextPlace] != nil || state.failure != nil || state.hasEnded
+                || (state.isFed && state.pending.isEmpty)
+        }
+    }
+
+    private func again(_ fetched: FetchedBlock) async throws -> FetchedBlock {
+        let cid = fetched.block.cid
+        guard let bytes = try await exchange.store.get(cid.multihash) else {
+            throw ExchangeError(.storeFailed, "the block \(cid) was removed from the store before it was read")
+        }
+        return FetchedBlock(
+            block: Block(unchecked: bytes, cid: cid), source: fetched.source, elapsed: fetched.elapsed)
+    }
+
+    /// Nobody reads any more: what is wanted is taken back.
+    func end() {
+        let waiters = state.withLockedValue { state in
+            state.hasEnded = true
+            defer { state.pending = [:] }
+            return state.pending.values.map(\.waiter).sorted()
+        }
+        withdraw(waiters)
+        room.end()
+        unseen.end()
+    }
+
+    private func withdraw(_ waiters: [Client.WaiterID]) {
+        guard !waiters.isEmpty else { return }
+        let (_, effects) = exchange.client.withLockedValue { $0.withdraw(waiters, now: exchange.time.now()) }
+        exchange.callers.forget(waiters)
+        exchange.perform(effects)
+    }
+}
