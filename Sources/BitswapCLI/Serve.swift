@@ -45,7 +45,7 @@ struct Serve: AsyncParsableCommand {
         let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)
         let responder = NodeResponder(node)
-        let control = ControlServer(listener: listener, logger: logger) { await responder.respond(to: $0) }
+        let control = ControlServer(listener: listener, logger: logger) { try await responder.withSession($0) }
         let peers = try peer.map { try $0.value() }
         // Shut down in the opposite order.
         let group = ServiceGroup(
@@ -70,7 +70,7 @@ struct Serve: AsyncParsableCommand {
     }
 }
 
-/// Connects to the peers named on the command line, and says so when one is not there.
+/// Stays connected to the peers named on the command line, and says so when one is not there.
 struct PeerDialing: Service {
     let node: BitswapNode
     let addresses: [Multiaddr]
@@ -80,9 +80,7 @@ struct PeerDialing: Service {
             await withDiscardingTaskGroup { group in
                 for address in addresses {
                     group.addTask {
-                        do { _ = try await node.swarm.connect(to: address) } catch {
-                            if !Task.isCancelled { Console.warning(reason(of: error)) }
-                        }
+                        await node.stayConnected(to: address) { Console.warning(reason(of: $0)) }
                     }
                 }
             }

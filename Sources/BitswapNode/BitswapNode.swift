@@ -26,7 +26,7 @@ public final class BitswapNode: Service {
     public struct Configuration: Sendable {
         /// Addresses to listen on. Empty: the node only dials. Port 0 is any free port; see ``BitswapNode/addresses``.
         public var listen: [Multiaddr] = []
-        /// Peers to dial at the start.
+        /// Peers to stay connected to: see ``BitswapNode/stayConnected(to:failed:)``.
         public var peers: [Multiaddr] = []
         public var exchange = Exchange.Configuration()
         public var swarm = SwarmConfiguration()
@@ -122,17 +122,41 @@ public final class BitswapNode: Service {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.exchange.run() }
                 for address in self.configuration.peers {
-                    group.addTask { await self.dial(address) }
+                    group.addTask { await self.stayConnected(to: address) }
                 }
             }
         }
         await close()
     }
 
-    private func dial(_ address: Multiaddr) async {
-        do { _ = try await swarm.connect(to: address) } catch {
-            logger.info(
-                "could not connect to a configured peer", metadata: ["address": "\(address)", "error": "\(error)"])
+    private static let shortestRetry = Duration.seconds(1)
+    private static let longestRetry = Duration.seconds(60)
+
+    /// Connects to an address, and again whenever the connection is lost, until the task is cancelled; after failures it waits
+    /// for a second, and each time for twice as long, up to a minute.
+    ///
+    /// - Parameter failed: called with the first failure, and with the first one after a connection was lost.
+    public func stayConnected(to address: Multiaddr, failed: @Sendable (any Error) -> Void = { _ in }) async {
+        var delay = Self.shortestRetry
+        while !Task.isCancelled {
+            do {
+                let connection = try await swarm.connect(to: address)
+                delay = Self.shortestRetry
+                let (end, continuation) = AsyncStream.makeStream(of: Never.self)
+                connection.whenClosed.whenComplete { _ in continuation.finish() }
+                for await _ in end {}
+            } catch {
+                guard !Task.isCancelled else { return }
+                if delay == Self.shortestRetry {
+                    logger.info(
+                        "could not connect to a peer; trying on",
+                        metadata: ["address": "\(address)", "error": "\(error)"])
+                    failed(error)
+                }
+                delay = min(delay * 2, Self.longestRetry)
+            }
+            // Spread, so that many nodes do not come back to one at the same moment.
+            do { try await Task.sleep(for: delay * Double.random(in: 0.5...1)) } catch { return }
         }
     }
 

@@ -65,6 +65,18 @@ public struct Blocks: Sendable {
         try await exchange.want(cid, providers: providers, timeout: timeout)
     }
 
+    /// Runs `body` with a session, for blocks that belong together: see ``Bitswap/Exchange/withSession(providers:isolation:_:)``.
+    ///
+    ///     try await node.blocks.withSession { session in
+    ///         for try await fetched in session.blocks(for: cids) { print(fetched.block.cid, fetched.source) }
+    ///     }
+    public func withSession<Value, Failure: Error>(
+        providers: Providers = .any, isolation: isolated (any Actor)? = #isolation,
+        _ body: (Session) async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        try await exchange.withSession(providers: providers, isolation: isolation, body)
+    }
+
     /// Whether the block is in the own store. Asks nobody.
     public func has(_ cid: CID) async throws -> Bool { try await store.has(cid.multihash) }
 

@@ -71,6 +71,9 @@ public final class Connection: Sendable {
         pingState = .makeBoxSendingValue(PingState(), eventLoop: channel.eventLoop)
     }
 
+    /// Succeeds when the socket is closed, by either side.
+    public var whenClosed: EventLoopFuture<Void> { channel.closeFuture }
+
     /// Whether the connection is being closed, by either side. No new streams are opened on it.
     public var isClosing: Bool {
         shared.withLockedValue { $0.isClosing || $0.peerGoesAway }
@@ -105,7 +108,7 @@ public final class Connection: Sendable {
     /// Closes the connection in an orderly way: ends its streams with an error, tells the peer, waits for at most
     /// ``SwarmConfiguration/closeTimeout`` until that and all before it is written, then closes the socket.
     ///
-    /// - Returns: succeeds when the socket is closed. Calling again is harmless.
+    /// - Returns: succeeds when the socket is closed, as ``whenClosed`` does. Calling again is harmless.
     @discardableResult
     public func close() -> EventLoopFuture<Void> {
         swarm.retire(self)

@@ -32,7 +32,8 @@ import Testing
         answering responder: @escaping ControlServer.Responder, _ body: () async throws -> Void
     ) async throws {
         let server = ControlServer(
-            listener: try ControlListener(repository), limits: limits, logger: logger, responder: responder)
+            listener: try ControlListener(repository), limits: limits, logger: logger
+        ) { try await $0(responder) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             try await body()

@@ -1,4 +1,7 @@
+import DequeModule
 public import Libp2p
+import Multiformats
+import NIOConcurrencyHelpers
 import NIOCore
 public import PeerIdentity
 
@@ -8,6 +11,7 @@ public import PeerIdentity
 /// opens, each read to its end. A peer is connected for the exchange from its first connection to its last.
 public final class SwarmNetwork: ExchangeNetwork {
     private let swarm: Swarm
+    private let reached = NIOLockedValueBox(ReachedAddresses())
 
     public init(_ swarm: Swarm) { self.swarm = swarm }
 
@@ -16,16 +20,31 @@ public final class SwarmNetwork: ExchangeNetwork {
         swarm.handle(BitswapVersion.preferred.map(\.protocolID)) { [weak exchange] _, connection in
             InboundMessages(exchange, peer: connection.peer)
         }
-        swarm.observe { [weak exchange] event in
+        swarm.observe { [weak exchange, reached] event in
             guard let exchange else { return }
             switch event {
             case .connected(let connection):
-                exchange.connected(connection.peer)
+                if connection.direction == .outbound {
+                    reached.withLockedValue { $0.add(connection.remoteAddress, of: connection.peer) }
+                }
+                exchange.connected(connection.peer, as: Self.standing(of: connection))
             case .disconnected(let connection, _):
                 exchange.disconnected(connection.peer)
             default: break
             }
         }
+    }
+
+    /// Who was dialled was chosen; who is near costs little to ask.
+    private static func standing(of connection: Connection) -> PeerStanding {
+        var standing: PeerStanding = connection.direction == .outbound ? .named : []
+        if connection.remoteAddress.isLocal { standing.insert(.local) }
+        return standing
+    }
+
+    public func connect(to provider: Provider) async throws {
+        let addresses = provider.addresses + reached.withLockedValue { $0.addresses(of: provider.peer) }
+        _ = try await swarm.connect(to: provider.peer, addresses: addresses)
     }
 
     public func open(to peer: PeerID) async throws -> any ExchangeOutlet {
@@ -38,6 +57,44 @@ public final class SwarmNetwork: ExchangeNetwork {
         }
         opening.cascadeFailure(to: promise)
         return try await promise.futureResult.get()
+    }
+}
+
+/// Where peers were reached lately.
+private struct ReachedAddresses {
+    private var known: [PeerID: [Multiaddr]] = [:]
+    private var order: Deque<PeerID> = []
+    private static let peers = 1_024
+    private static let addressesPerPeer = 4
+
+    func addresses(of peer: PeerID) -> [Multiaddr] { known[peer] ?? [] }
+
+    mutating func add(_ address: Multiaddr, of peer: PeerID) {
+        if known[peer] == nil {
+            order.append(peer)
+            if order.count > Self.peers { known[order.removeFirst()] = nil }
+        }
+        known[peer, default: []].removeAll { $0 == address }
+        known[peer, default: []].insert(address, at: 0)
+        if known[peer, default: []].count > Self.addressesPerPeer { known[peer]?.removeLast() }
+    }
+}
+
+extension Multiaddr {
+    /// On this machine, this link, or in a private network (RFC 1918, 3927, 4193 and 4291).
+    fileprivate var isLocal: Bool {
+        for component in components {
+            switch component {
+            case .ip4(let address):
+                let (a, b) = (address.rawValue >> 24, address.rawValue >> 16 & 0xff)
+                return a == 127 || a == 10 || (a == 172 && 16...31 ~= b) || (a == 192 && b == 168)
+                    || (a == 169 && b == 254)
+            case .ip6(let address):
+                return address == .loopback || address.high >> 57 == 0xfc >> 1 || address.high >> 54 == 0xfe80 >> 6
+            default: continue
+            }
+        }
+        return false
     }
 }
 

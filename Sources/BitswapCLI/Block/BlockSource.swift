@@ -26,6 +26,7 @@ protocol BlockSource: Sendable {
 /// A node of our own, for the time of a command.
 struct EphemeralNode: BlockSource {
     let node: BitswapNode
+    let session: Session
 
     var name: String { "the peers that are connected" }
 
@@ -35,12 +36,13 @@ struct EphemeralNode: BlockSource {
 
     func fetch(_ cid: CID, timeout: Duration) async throws -> ObtainedBlock {
         do {
-            let fetched = try await node.blocks.fetch(cid, timeout: timeout)
+            let fetched = try await session.want(cid, timeout: timeout)
             var peer: PeerID?
             if case .network(let source) = fetched.source { peer = source }
             return ObtainedBlock(
                 cid: cid, bytes: fetched.block.bytes, peer: peer, milliseconds: fetched.elapsed / .milliseconds(1))
-        } catch let error as ExchangeError where error.code == .timedOut || error.code == .notFound {
+        } catch {
+            guard error.code == .timedOut || error.code == .notFound else { throw error }
             throw CommandFailure(status: CommandFailure.notFound, message: "\(error)")
         }
     }

@@ -1,3 +1,4 @@
+import Bitswap
 import BitswapNode
 import Blockstore
 import Libp2p
@@ -67,7 +68,13 @@ struct Fetching: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await node.run() }
             defer { group.cancelAll() }
-            try await body(EphemeralNode(node: node))
+            // Named with their addresses, so that one that is lost is dialled again.
+            let providers = peers.compactMap { address in
+                address.peerMultihash.flatMap { try? PeerID(multihash: $0) }.map { Provider($0, addresses: [address]) }
+            }
+            try await node.blocks.withSession(providers: .preferring(providers)) { session in
+                try await body(EphemeralNode(node: node, session: session))
+            }
         }
     }
 

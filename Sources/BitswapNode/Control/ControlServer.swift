@@ -10,22 +10,23 @@ import NIOConcurrencyHelpers
 /// another node may serve. A request ends when it is cancelled over its connection, and, unanswered, when that ends.
 package final class ControlServer: Service {
     package typealias Responder = @Sendable (ControlRequest) async -> ControlAnswer
+    /// Makes what answers the requests of one connection, for as long as the function it is given runs.
+    package typealias Scope = @Sendable (_ body: (@escaping Responder) async throws -> Void) async throws -> Void
     private typealias ControlChannel = NIOAsyncChannel<ByteBuffer, ByteBuffer>
 
     private let listener: ControlListener
     private let limits: ControlLimits
     private let logger: Logger
-    private let responder: Responder
+    private let scope: Scope
     private let connections = NIOLockedValueBox(0)
 
     package init(
-        listener: ControlListener, limits: ControlLimits = ControlLimits(), logger: Logger,
-        responder: @escaping Responder
+        listener: ControlListener, limits: ControlLimits = ControlLimits(), logger: Logger, scope: @escaping Scope
     ) {
         self.listener = listener
         self.limits = limits
         self.logger = logger
-        self.responder = responder
+        self.scope = scope
     }
 
     package func run() async throws {
@@ -66,7 +67,7 @@ package final class ControlServer: Service {
                     let failure = ControlFailure(.tooBusy, "the node has too many control connections; try again")
                     return try await outbound.write(encode(.failed(failure), id: 0))
                 }
-                try await converse(inbound, outbound)
+                try await scope { try await converse(inbound, outbound, $0) }
             }
         } catch {
             logger.debug("a control connection ended", metadata: ["error": "\(error)"])
@@ -75,7 +76,8 @@ package final class ControlServer: Service {
 
     /// Answers the requests of one connection until it ends; then those that are still worked on are cancelled.
     private func converse(
-        _ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+        _ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>,
+        _ responder: @escaping Responder
     ) async throws {
         let conversation = ControlConversation(limit: limits.requestsPerConnection, responder: responder)
         try await withThrowingDiscardingTaskGroup { group in

@@ -1,4 +1,4 @@
-import Bitswap
+package import Bitswap
 import Blockstore
 import Libp2p
 import Multiformats
@@ -28,13 +28,20 @@ package struct NodeResponder: Sendable {
         self.limits = limits
     }
 
-    package func respond(to request: ControlRequest) async -> ControlAnswer {
+    /// Lets `body` answer the requests of one connection, whose blocks belong together.
+    package func withSession(_ body: (@escaping ControlServer.Responder) async throws -> Void) async throws {
+        try await node.blocks.withSession { session in
+            try await body { [self] in await respond(to: $0, in: session) }
+        }
+    }
+
+    package func respond(to request: ControlRequest, in session: Session? = nil) async -> ControlAnswer {
         do {
             switch request {
             case .status: return .status(try await status())
             case .peers: return .peers(peers())
             case .connect(let address): return .connected(peer: try await node.swarm.connect(to: address).peer)
-            case .get(let cid, let milliseconds): return .fetched(try await fetch(cid, milliseconds))
+            case .get(let cid, let milliseconds): return .fetched(try await fetch(cid, milliseconds, in: session))
             case .offer(let cids):
                 try await offer(cids)
                 return .done
@@ -108,8 +115,14 @@ package struct NodeResponder: Sendable {
             })
     }
 
-    private func fetch(_ cid: CID, _ milliseconds: Int64?) async throws -> FetchStatus {
-        let fetched = try await node.blocks.fetch(cid, timeout: milliseconds.map { .milliseconds(max(0, $0)) })
+    private func fetch(_ cid: CID, _ milliseconds: Int64?, in session: Session?) async throws -> FetchStatus {
+        let timeout = milliseconds.map { Duration.milliseconds(max(0, $0)) }
+        let fetched =
+            if let session {
+                try await session.want(cid, timeout: timeout)
+            } else {
+                try await node.blocks.fetch(cid, timeout: timeout)
+            }
         var peer: PeerID?
         if case .network(let source) = fetched.source { peer = source }
         return FetchStatus(
