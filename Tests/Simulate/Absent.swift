@@ -11,7 +11,7 @@ public struct Absent: Scenario {
 
     public init(size: ScenarioSize) {}
 
-    public func play(seed: UInt64, replay: String) async throws -> [Figure] {
+    public func play(seed: UInt64, replay: String) async throws -> Outcome {
         try await Simulation.run(seed: seed, replay: replay) { simulation in
             let client = simulation.node()
             let peers = (0..<peers).map { _ in simulation.node() }
@@ -26,11 +26,12 @@ public struct Absent: Scenario {
             }
             try await simulation.settle()
             let left = peers.reduce(0) { $0 + ($1.exchange.ledger(of: client.id)?.wants ?? 0) }
-            return [
+            let figures = [
                 Figure("wants known to peers before", Double(known)),
                 Figure("wants known to peers after", Double(left), ideal: 0, bound: 0),
                 Figure("wants left at the client", Double(client.exchange.wantlist.count), ideal: 0, bound: 0),
             ]
+            return Outcome(figures, trace: simulation.traceHash)
         }
     }
 }

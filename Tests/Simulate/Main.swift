@@ -63,8 +63,8 @@ import TestSupport
         }
 
         /// Plays all seeds, so many at once.
-        func play(_ scenario: any Scenario.Type) async -> [(UInt64, Result<[Figure], any Error>)] {
-            await withTaskGroup(of: (UInt64, Result<[Figure], any Error>).self) { group in
+        func play(_ scenario: any Scenario.Type) async -> [(UInt64, Result<Outcome, any Error>)] {
+            await withTaskGroup(of: (UInt64, Result<Outcome, any Error>).self) { group in
                 var seeds = Array(seeds)[...]
                 func begin() {
                     guard let seed = seeds.popFirst() else { return }
@@ -75,7 +75,7 @@ import TestSupport
                     }
                 }
                 for _ in 0..<jobs { begin() }
-                var results: [(UInt64, Result<[Figure], any Error>)] = []
+                var results: [(UInt64, Result<Outcome, any Error>)] = []
                 for await result in group {
                     results.append(result)
                     begin()

@@ -2,19 +2,19 @@ import Foundation
 
 /// The figures of some runs of one scenario, as a table.
 struct Report {
-    let runs: [(seed: UInt64, figures: [Figure])]
+    let runs: [(seed: UInt64, outcome: Outcome)]
 
-    init(_ runs: [(UInt64, [Figure])]) { self.runs = runs.map { (seed: $0.0, figures: $0.1) } }
+    init(_ runs: [(UInt64, Outcome)]) { self.runs = runs.map { (seed: $0.0, outcome: $0.1) } }
 
-    var isGood: Bool { runs.allSatisfy { $0.figures.allSatisfy(\.isGood) } }
+    var isGood: Bool { runs.allSatisfy { $0.outcome.figures.allSatisfy(\.isGood) } }
 
     var table: String {
         guard let first = runs.first else { return "" }
         var rows = [["", "ideal", "bound"] + (runs.count == 1 ? ["measured"] : ["least", "median", "most"]) + [""]]
-        for (index, figure) in first.figures.enumerated() {
-            let values = runs.map { $0.figures[index].value }.sorted()
+        for (index, figure) in first.outcome.figures.enumerated() {
+            let values = runs.map { $0.outcome.figures[index].value }.sorted()
             let shown = runs.count == 1 ? values : [values[0], values[values.count / 2], values[values.count - 1]]
-            let bad = runs.filter { !$0.figures[index].isGood }.map(\.seed)
+            let bad = runs.filter { !$0.outcome.figures[index].isGood }.map(\.seed)
             rows.append(
                 [figure.name, figure.ideal.map(Self.text) ?? "", figure.bound.map(Self.text) ?? ""]
                     + shown.map(Self.text)
@@ -23,6 +23,8 @@ struct Report {
                             ? "" : "past its bound, seeds: " + bad.prefix(10).map(String.init).joined(separator: " ")
                     ])
         }
+        let trace = String(runs.reduce(0) { $0 &* 31 &+ $1.outcome.trace }, radix: 16)
+        rows.append(["trace", "", ""] + (runs.count == 1 ? [trace] : ["", "", trace]) + [""])
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { row in
             zip(row, widths).enumerated().map { column, cell in

@@ -8,7 +8,7 @@ public protocol Scenario: Sendable {
     /// Plays it once.
     ///
     /// - Throws: ``SimulationError`` when it does not come to its end.
-    func play(seed: UInt64, replay: String) async throws -> [Figure]
+    func play(seed: UInt64, replay: String) async throws -> Outcome
 }
 
 /// How large the blocks are, and the links alike: the story is the same.
@@ -23,6 +23,18 @@ public enum ScenarioSize: String, Sendable, CaseIterable {
         case .full: 1
         case .small: 64
         }
+    }
+}
+
+/// What came out of one run.
+public struct Outcome: Sendable {
+    public var figures: [Figure]
+    /// The same in every run with the same seed.
+    public var trace: UInt64
+
+    public init(_ figures: [Figure], trace: UInt64) {
+        self.figures = figures
+        self.trace = trace
     }
 }
 
@@ -47,7 +59,7 @@ public struct Figure: Sendable {
 
 extension Scenario {
     /// Plays it and names the command that plays it again in reports.
-    public static func play(seed: UInt64, size: ScenarioSize) async throws -> [Figure] {
+    public static func play(seed: UInt64, size: ScenarioSize) async throws -> Outcome {
         let command = "make simulate SCENARIO=\(name) SEED=\(seed)" + (size == .full ? "" : " SIZE=\(size.rawValue)")
         return try await Self(size: size).play(seed: seed, replay: command)
     }

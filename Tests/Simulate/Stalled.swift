@@ -14,28 +14,38 @@ public struct Stalled: Scenario {
     var uplink = 40_000_000
 
     public init(size: ScenarioSize) {
-        blockBytes /= size.divisor
-        uplink /= size.divisor
-    }
-
-    public func play(seed: UInt64, replay: String) async throws -> [Figure] {
-        let alone = try await throughput(besides: 0, seed: seed, replay: replay)
-        var figures = [Figure("bytes a second of the healthy, alone", alone, ideal: Double(uplink))]
-        for stalled in [1, 20] {
-            let value = try await throughput(besides: stalled, seed: seed, replay: replay)
-            figures.append(Figure("lost beside \(stalled) stalled", 1 - value / alone, ideal: 0, bound: 0.05))
+        // The file must be larger than a stalled peer's window and all that the server queues for it.
+        if size == .small {
+            blockBytes /= 4
+            uplink /= 4
         }
-        return figures
     }
 
-    private func throughput(besides stalled: Int, seed: UInt64, replay: String) async throws -> Double {
+    public func play(seed: UInt64, replay: String) async throws -> Outcome {
+        let alone = try await run(besides: 0, seed: seed, replay: replay)
+        var outcome = Outcome(
+            [Figure("bytes a second of the healthy, alone", alone.throughput, ideal: Double(uplink))],
+            trace: alone.trace)
+        for stalled in [1, 20] {
+            let run = try await run(besides: stalled, seed: seed, replay: replay)
+            outcome.figures.append(
+                Figure("lost beside \(stalled) stalled", 1 - run.throughput / alone.throughput, ideal: 0, bound: 0.05))
+            outcome.figures.append(Figure("room left in the windows of those", run.room, ideal: 0, bound: 0.125))
+            outcome.trace ^= run.trace
+        }
+        return outcome
+    }
+
+    private func run(
+        besides stalled: Int, seed: UInt64, replay: String
+    ) async throws -> (throughput: Double, room: Double, trace: UInt64) {
         try await Simulation.run(seed: seed, replay: replay) { simulation in
             let server = simulation.node(uplink: uplink)
             let file = makeUpBlocks(blocks, bytes: blockBytes, &simulation.random)
             try await server.store.put(file)
             let link = LinkProperties(latency: .milliseconds(20))
-            for _ in 0..<stalled {
-                let peer = simulation.scriptedPeer()
+            let stalled = (0..<stalled).map { _ in simulation.scriptedPeer() }
+            for peer in stalled {
                 simulation.connect(peer, server, link)
                 peer.stopReading(from: server)
                 try peer.send(WireMessage(wants: file.map(\.cid)), to: server)
@@ -48,7 +58,9 @@ public struct Stalled: Scenario {
                 for node in nodes { group.addTask { try await fetch(file.map(\.cid), with: node) } }
                 try await group.waitForAll()
             }
-            return Double(healthy * blocks * blockBytes) / (simulation.now - start).inSeconds
+            let throughput = Double(healthy * blocks * blockBytes) / (simulation.now - start).inSeconds
+            let room = stalled.map { 1 - Double(server.bytesSent(to: $0)) / Double(link.window) }.max() ?? 0
+            return (throughput, room, simulation.traceHash)
         }
     }
 }

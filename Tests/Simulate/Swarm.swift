@@ -49,13 +49,13 @@ public struct Swarm: Scenario {
             file / Double(uplink), file / Double(downlink), peers * file / (Double(uplink) * (peers + 1)))
     }
 
-    public func play(seed: UInt64, replay: String) async throws -> [Figure] {
+    public func play(seed: UInt64, replay: String) async throws -> Outcome {
         try await Simulation.run(seed: seed, replay: replay) { simulation in
             try await play(in: simulation)
         }
     }
 
-    private func play(in simulation: Simulation) async throws -> [Figure] {
+    private func play(in simulation: Simulation) async throws -> Outcome {
         let file = makeUpBlocks(blocks, bytes: blockBytes, &simulation.random)
         let nodes = (0..<nodes).map { _ in simulation.node(uplink: uplink, downlink: downlink) }
         let (seed, fetchers) = (nodes[0], nodes[1...])
@@ -77,7 +77,7 @@ public struct Swarm: Scenario {
             }
             return try await group.reduce(into: [Double]()) { $0.append($1.inSeconds) }.sorted()
         }
-        return figures(seed, fetchers, times)
+        return Outcome(figures(seed, fetchers, times), trace: simulation.traceHash)
     }
 
     private func assignRoles(_ fetchers: ArraySlice<SimulatedNode>, in simulation: Simulation) {
@@ -130,7 +130,7 @@ public struct Hostile: Scenario {
         swarm.bounds.duplicates = 0.05
     }
 
-    public func play(seed: UInt64, replay: String) async throws -> [Figure] {
+    public func play(seed: UInt64, replay: String) async throws -> Outcome {
         try await swarm.play(seed: seed, replay: replay)
     }
 }

@@ -6,10 +6,10 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(1))) struct ScenarioTests {
     private func play(_ scenario: some Scenario, seed: UInt64) async throws {
         let name = type(of: scenario).name
-        let figures = try await scenario.play(
+        let outcome = try await scenario.play(
             seed: seed, replay: "SIMULATION_SEED=\(seed) swift test --filter ScenarioTests.*\(name)")
         withKnownIssue("peers are not chosen by what they deliver yet", isIntermittent: true) {
-            for figure in figures where !figure.isGood {
+            for figure in outcome.figures where !figure.isGood {
                 Issue.record("seed \(seed): \(figure.name) is \(figure.value), past \(figure.bound ?? 0)")
             }
         }

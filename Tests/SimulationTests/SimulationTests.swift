@@ -71,6 +71,13 @@ import Testing
         #expect(error?.description.contains("again: make it so") == true)
     }
 
+    @Test func aBodyThatWaitsForTheSystemsClockIsReportedAndCancelled() async throws {
+        let error = await #expect(throws: SimulationError.self) {
+            try await Simulation.run(seed: 17) { _ in try await Task.sleep(for: .seconds(3_600)) }
+        }
+        #expect(error?.code == .stuck)
+    }
+
     @Test func aBodyThatTakesTooLongIsReportedWithWhatTheNodesWant() async throws {
         let absent = madeUpBlocks(1, bytes: 100, seed: 9)[0].cid
         var configuration = Simulation.Configuration()
@@ -103,9 +110,7 @@ import Testing
         let first = try await Self.aRunWithFaults(seed: 17)
         let again = try await Self.aRunWithFaults(seed: 17)
         let other = try await Self.aRunWithFaults(seed: 18)
-        withKnownIssue("the client asks peers in the order of a dictionary", isIntermittent: true) {
-            #expect(first == again)
-        }
+        #expect(first == again)
         #expect(first != other)
     }
 

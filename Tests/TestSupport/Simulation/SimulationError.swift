@@ -25,7 +25,7 @@ public struct SimulationError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         let reason =
             switch code {
-            case .stuck: "nothing is left that could happen, and the body still waits"
+            case .stuck: "nothing is left that could happen here, and the body still waits"
             case .timeLimit: "the time limit is over, and the body still waits"
             case .stepLimit: "the step limit is reached, and the body still waits"
             case .tasksLeft: "the body has ended, but not what the nodes had begun"
