@@ -57,7 +57,13 @@ public struct Swarm: Scenario {
 
     private func play(in simulation: Simulation) async throws -> Outcome {
         let file = makeUpBlocks(blocks, bytes: blockBytes, &simulation.random)
-        let nodes = (0..<nodes).map { _ in simulation.node(uplink: uplink, downlink: downlink) }
+        var configuration = Exchange.Configuration()
+        // The windows shrink with the blocks.
+        configuration.limits.initialRequestWindow = 4 * blockBytes
+        configuration.limits.requestWindow = 64 * blockBytes
+        let nodes = (0..<nodes).map { _ in
+            simulation.node(configuration: configuration, uplink: uplink, downlink: downlink)
+        }
         let (seed, fetchers) = (nodes[0], nodes[1...])
         try await seed.store.put(file)
         for (index, a) in nodes.enumerated() {
@@ -135,11 +141,11 @@ public struct Hostile: Scenario {
     }
 }
 
-/// Fetches blocks side by side.
+/// Fetches blocks in one session, as they come.
 func fetch(_ cids: [CID], with node: SimulatedNode) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-        for cid in cids { group.addTask { _ = try await node.exchange.want(cid) } }
-        try await group.waitForAll()
+    try await node.exchange.withSession { session in
+        // Nobody is to give up before the simulation does.
+        for try await _ in session.blocks(for: cids, bytes: 64 << 20, timeout: nil) {}
     }
 }
 

@@ -1,0 +1,206 @@
+import Bitswap
+import Blockstore
+import Multiformats
+import NIOConcurrencyHelpers
+import NIOCore
+import TestSupport
+import Testing
+
+/// Sessions, on a simulated network.
+@Suite(.timeLimit(.minutes(1))) struct SessionTests {
+    private static let link = LinkProperties(latency: .milliseconds(20), bandwidth: 10_000_000)
+    private let blocks = madeUpBlocks(200, bytes: 10_000, seed: 1)
+
+    /// CIDs of which it is known how many were taken.
+    private struct Counted: AsyncSequence, Sendable {
+        let cids: [CID]
+        let taken = NIOLockedValueBox(0)
+
+        struct AsyncIterator: AsyncIteratorProtocol {
+            let base: Counted
+            mutating func next() async -> CID? {
+                let index = base.taken.withLockedValue { taken in
+                    taken += 1
+                    return taken - 1
+                }
+                return index < base.cids.count ? base.cids[index] : nil
+            }
+        }
+
+        func makeAsyncIterator() -> AsyncIterator { AsyncIterator(base: self) }
+    }
+
+    @Test(arguments: [BlockSequence.Order.arrival, .request])
+    func manyBlocksComeEachOnce(_ order: BlockSequence.Order) async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let client = simulation.node()
+            for _ in 0..<3 {
+                let server = simulation.node()
+                try await server.store.put(blocks)
+                simulation.connect(server, client, Self.link)
+            }
+            try await client.store.put(Array(blocks[50..<60]))
+            var got: [CID] = []
+            var local = 0
+            try await client.exchange.withSession { session in
+                for try await fetched in session.blocks(for: blocks.map(\.cid), order: order) {
+                    got.append(fetched.block.cid)
+                    if fetched.source == .local { local += 1 }
+                }
+            }
+            #expect(Set(got) == Set(blocks.map(\.cid)) && got.count == blocks.count)
+            if order == .request { #expect(got == blocks.map(\.cid)) }
+            #expect(local == 10)
+            #expect(client.traffic.duplicateBlocksReceived == 0)
+        }
+    }
+
+    @Test(arguments: [BlockSequence.Order.arrival, .request])
+    func noMoreIsTakenThanThereIsRoomFor(_ order: BlockSequence.Order) async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let (server, client) = (simulation.node(), simulation.node())
+            try await server.store.put(blocks)
+            simulation.connect(server, client, Self.link)
+            let cids = Counted(cids: blocks.map(\.cid))
+            try await client.exchange.withSession { session in
+                var iterator = session.blocks(for: cids, order: order, bytes: 100_000).makeAsyncIterator()
+                _ = try await iterator.next()
+                try await simulation.sleep(for: .seconds(10))
+                // Ten blocks wait to be read, one was; one more was asked for while their size was not known.
+                let taken = cids.taken.withLockedValue { $0 }
+                #expect(taken >= 10 && taken <= 13, "\(taken)")
+                var count = 1
+                while try await iterator.next() != nil { count += 1 }
+                #expect(count == blocks.count)
+            }
+        }
+    }
+
+    @Test func whatIsLeftIsWantedNoMoreAnywhere() async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let (server, client) = (simulation.node(), simulation.node())
+            try await server.store.put(Array(blocks[..<10]))
+            simulation.connect(server, client, Self.link)
+            try await client.exchange.withSession { session in
+                var count = 0
+                for try await _ in session.blocks(for: blocks.map(\.cid)) {
+                    count += 1
+                    if count == 10 { break }
+                }
+            }
+            #expect(client.exchange.wantlist.isEmpty)
+            try await simulation.sleep(for: .seconds(1))
+            #expect(server.exchange.ledger(of: client.id)?.wants == 0)
+        }
+    }
+
+    @Test func aReaderThatIsCancelledTakesItsWantsBack() async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let (server, client) = (simulation.node(), simulation.node())
+            simulation.connect(server, client, Self.link)
+            await client.exchange.withSession { session in
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        let error = await #expect(throws: ExchangeError.self) {
+                            for try await _ in session.blocks(for: blocks.map(\.cid)) {}
+                        }
+                        #expect(error?.code == .cancelled)
+                    }
+                    group.addTask { try? await simulation.sleep(for: .seconds(1)) }
+                    await group.next()
+                    #expect(client.exchange.wantlist.count > 100)
+                    group.cancelAll()
+                }
+                #expect(client.exchange.wantlist.isEmpty)
+            }
+            try? await simulation.sleep(for: .seconds(1))
+            #expect(server.exchange.ledger(of: client.id)?.wants == 0)
+        }
+    }
+
+    @Test func nothingForTooLongEndsTheSequence() async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let (server, client) = (simulation.node(), simulation.node())
+            try await server.store.put(Array(blocks[..<10]))
+            simulation.connect(server, client, Self.link)
+            await client.exchange.withSession { session in
+                var count = 0
+                do {
+                    for try await _ in session.blocks(for: blocks.map(\.cid), timeout: .seconds(5)) { count += 1 }
+                    Issue.record("blocks came from nowhere")
+                } catch {
+                    let error = error as? ExchangeError
+                    #expect(error?.code == .timedOut)
+                    #expect(error?.answers == [server.id: .dontHave])
+                }
+                #expect(count == 10)
+            }
+            #expect(simulation.now >= .seconds(5) && simulation.now < .seconds(6))
+        }
+    }
+
+    @Test func onlyThoseThatAreNamedAreAsked() async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let (named, other, client) = (simulation.node(), simulation.node(), simulation.node())
+            try await other.store.put(blocks)
+            for server in [named, other] { simulation.connect(server, client, Self.link) }
+            let error = await #expect(throws: ExchangeError.self) {
+                try await client.exchange.withSession(providers: .only([named.id])) { session in
+                    _ = try await session.want(blocks[0].cid, timeout: .seconds(60))
+                }
+            }
+            #expect(error?.code == .notFound)
+            #expect(error?.answers == [named.id: .dontHave])
+            #expect(simulation.now < .seconds(1))
+            #expect(other.traffic.bytesSent == 0)
+        }
+    }
+
+    @Test func whoHadOneBlockIsAskedForTheNext() async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let client = simulation.node()
+            let servers = (0..<10).map { _ in simulation.node() }
+            try await servers[3].store.put(blocks)
+            for server in servers { simulation.connect(server, client, Self.link) }
+            try await client.exchange.withSession { session in
+                for block in blocks { _ = try await session.want(block.cid) }
+            }
+            let others = servers.filter { $0 !== servers[3] }.map(\.traffic.dontHavesSent)
+            // Each block is asked of two others beside it, less and less often, and never of all.
+            #expect(others.reduce(0, +) < 2 * blocks.count)
+            #expect(client.traffic.duplicateBlocksReceived == 0)
+        }
+    }
+
+    @Test func eventsTellTheStory() async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let (empty, server, client) = (simulation.node(), simulation.node(), simulation.node())
+            try await server.store.put(blocks)
+            for peer in [empty, server] { simulation.connect(peer, client, Self.link) }
+            let cid = blocks[0].cid
+            let events = try await client.exchange.withSession { session in
+                let events = session.events
+                _ = try await session.want(cid)
+                return events
+            }
+            var told: Set<SessionEvent> = []
+            for await event in events { told.insert(event) }
+            #expect(told.contains(.opened(cid)))
+            #expect(told.contains(.received(cid, server.id, bytes: 10_000)))
+            #expect(
+                told.contains { event in
+                    if case .asked(cid, server.id, _) = event { return true }
+                    return false
+                })
+        }
+    }
+
+    @Test func aResultOutlivesItsSession() async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let client = simulation.node()
+            let escaped = await client.exchange.withSession { $0 }
+            let error = await #expect(throws: ExchangeError.self) { _ = try await escaped.want(blocks[0].cid) }
+            #expect(error?.code == .cancelled)
+        }
+    }
+}
