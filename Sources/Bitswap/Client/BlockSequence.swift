@@ -141,6 +141,7 @@ final class BlockFlow: Sendable {
         }
         exchange.perform(effects)
         guard let waiter else { return false }
+        exchange.account.wantOpened()
         let place: UInt64? = state.withLockedValue { state in
             guard !state.hasEnded else { return nil }
             state.lastPlace += 1
@@ -343,8 +344,10 @@ final class BlockFlow: Sendable {
 
     private func withdraw(_ waiters: [Client.WaiterID]) {
         guard !waiters.isEmpty else { return }
-        let (_, effects) = exchange.client.withLockedValue { $0.withdraw(waiters, now: exchange.time.now()) }
-        exchange.callers.forget(waiters)
+        let (live, effects) = exchange.client.withLockedValue { $0.withdraw(waiters, now: exchange.time.now()) }
+        // Of the others the outcome is on its way, and finds whoever waits for it.
+        exchange.account.wantsEnded(live.count)
+        exchange.callers.forget(live)
         exchange.perform(effects)
     }
 }

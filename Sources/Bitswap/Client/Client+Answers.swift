@@ -26,7 +26,7 @@ extension Client {
         if let peer = peers[key]?.id { emit(id) { .answered($0, peer, has: has) } }
         wants[id]?.update(key) {
             $0.answer = has ? .have : .dontHave
-            if !has { $0.hasStalled = false }
+            $0.hasStalled = false
         }
         note(key, has: has, isFirst: relation.answer == nil, in: want.sessions)
         if has {

@@ -43,6 +43,7 @@ extension Exchange {
         let (waiter, effects) = client.withLockedValue { client in (register(&client, start), client.flush(start)) }
         perform(effects)
         guard let waiter else { throw ExchangeError(.cancelled, "the session of the request for \(cid) has ended") }
+        account.wantOpened()
         let result = await withTaskCancellationHandler {
             await open(waiter, cid)
             return await callers.outcome(of: waiter)
@@ -88,6 +89,7 @@ extension Exchange {
 
     /// Does what a change of the client asks for. Never called with a lock held.
     func perform(_ effects: Client.Effects) {
+        account.wantsEnded(effects.finished.count)
         for (waiter, result) in effects.finished { callers.finish(waiter, result) }
         for (session, event) in effects.events { observers.withLockedValue { $0[session] }?.yield(event) }
         for session in effects.endedSessions { searches.end(session) }
