@@ -13,5 +13,7 @@ enum BitswapLimit: String, Hashable, Sendable, CaseIterable {
     case subscriptionLifetime
     case outstandingWantsPerPeer
     case outstandingBytesPerPeer
+    case outstandingBytes
+    case drainTimeout
     case unstoredBytesPerStream
 }

@@ -44,9 +44,19 @@ public struct BitswapLimits: Sendable, Hashable {
     public var addressesPerPeer = 16
     /// Blocks whose providers the content router is asked for at the same time.
     public var concurrentSearches = 16
-    /// Bytes of response written to one peer and not yet taken by the socket.
-    public var outstandingBytesPerPeer = 2 << 20
-    /// Bytes of blocks that one response message aims at; a larger block goes alone.
+    /// Bytes of answers to one peer that are under way: being put together, or written and not yet taken by the socket. The
+    /// window of a peer adapts to what it drains, up to this. A message goes past it only alone.
+    public var outstandingBytesPerPeer = 4 << 20
+    /// What the window of a peer begins with.
+    public var initialOutstandingBytesPerPeer = 256 << 10
+    /// What the window of a peer comes down to when it drains next to nothing.
+    public var minimumOutstandingBytesPerPeer = 64 << 10
+    /// Bytes of answers under way to all peers. Past it, who wants to send waits.
+    public var outstandingBytes = 64 << 20
+    /// How long a peer may drain nothing while others wait for the memory of what is under way to it. Then its stream is
+    /// reset, and what it wanted forgotten.
+    public var drainTimeout: Duration = .seconds(2)
+    /// Bytes that one response message aims at, to a peer that drains fast; a larger block goes alone.
     public var responseBytes = 1 << 20
     /// Received bytes of one stream that are not yet stored; past it the stream's window stays shut.
     public var unstoredBytesPerStream = 4 << 20

@@ -34,6 +34,7 @@ public final class Exchange: Sendable {
     let client: NIOLockedValueBox<Client>
     let peers = NIOLockedValueBox<[PeerID: ExchangePeer]>([:])
     let subscriptions: NIOLockedValueBox<Subscriptions>
+    let schedule: ResponseSchedule
     let account: Account
     let ingest = Ingest()
     let callers = Callers()
@@ -66,6 +67,7 @@ public final class Exchange: Sendable {
         self.store = store
         self.network = network
         self.configuration = configuration
+        self.schedule = ResponseSchedule(limits: configuration.limits, now: time.now())
         self.subscriptions = NIOLockedValueBox(Subscriptions(limit: configuration.limits.subscriptions))
         self.time = time
         self.logger = logger
@@ -86,6 +88,7 @@ public final class Exchange: Sendable {
         await withTaskCancellationHandler {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.storeArrivals() }
+                group.addTask { await self.schedule.keepTime(self.time, account: self.account) }
                 for await job in jobs.stream {
                     switch job {
                     case .serve(let peer):

@@ -100,6 +100,7 @@ import Testing
             "responseBytes", "haveReplacedByBlockBytes", "requestWindow", "initialRequestWindow", "questionsPerWant",
             "unansweredQuestions", "peersPerSession", "rememberedPeers", "addressesPerPeer", "concurrentSearches",
             "wantsPerSequence",
+            "initialOutstandingBytesPerPeer", "minimumOutstandingBytesPerPeer",
         ]
         let members = Mirror(reflecting: BitswapLimits()).children.compactMap(\.label)
         #expect(Set(members).subtracting(settings) == Set(BitswapLimit.allCases.map(\.rawValue)))

@@ -1,4 +1,5 @@
 import Multiformats
+import NIOCore
 import Testing
 
 @testable import Bitswap
@@ -29,8 +30,21 @@ import Testing
         ledger.apply(texts.map { Message.Entry(cid: cid($0), kind: .cancel) }, isFull: false, now: .zero)
     }
 
+    /// The next message, of about so many bytes.
     private mutating func next(_ budget: Int = 1 << 20, _ version: BitswapVersion = .v1_2_0) -> Ledger.Envelope {
-        ledger.next(budget: budget, version: version)
+        let demand = ledger.demand()
+        let granted = max(demand.least, min(demand.most, budget))
+        let envelope = ledger.next(budget: granted, version: version)
+        var encoder = MessageEncoder(version: version, entries: [], isFull: false, capacity: 0)
+        for item in envelope.blocks {
+            let bytes = [UInt8](repeating: 0, count: item.size)
+            bytes.withUnsafeBytes { encoder.append(block: $0, cid: item.cid) }
+        }
+        for item in envelope.haves { encoder.append(presenceOf: item.cid, has: true) }
+        for item in envelope.dontHaves { encoder.append(presenceOf: item.cid, has: false) }
+        let bytes = encoder.finish(pendingBytes: .max).readableBytes
+        #expect(envelope.isEmpty || bytes <= granted, "what is sent is never more than was asked for")
+        return envelope
     }
 
     private mutating func available(_ text: String, size: Int, at now: Duration = .zero) -> Bool {
@@ -97,10 +111,14 @@ import Testing
 
     @Test mutating func anOlderPeerGetsNoPresences() {
         wants([entry("a"), entry("b"), entry("c", .have)], sizes: ["a": 9, "c": 5_000])
-        let envelope = next(1 << 20, .v1_1_0)
-        #expect(envelope.blocks.map(\.cid) == [cid("a"), cid("c")])
-        #expect(envelope.dontHaves.isEmpty && envelope.haves.isEmpty)
-        ledger.sent(envelope)
+        var given: [CID] = []
+        while ledger.demand().least > 0 {
+            let envelope = next(1 << 20, .v1_1_0)
+            #expect(envelope.dontHaves.isEmpty && envelope.haves.isEmpty)
+            given += envelope.blocks.map(\.cid)
+            ledger.sent(envelope)
+        }
+        #expect(given == [cid("a"), cid("c")])
         #expect(ledger.wants.map(\.cid) == [cid("b")])
         #expect(ledger.queuedBytes == 0)
     }
@@ -130,12 +148,41 @@ import Testing
     }
 
     @Test mutating func presencesKeepToTheBudgetToo() {
-        wants((0..<100).map { entry("\($0)") })
+        wants((0..<1_000).map { entry("\($0)") })
         let first = next(1_000)
-        #expect((1..<100).contains(first.dontHaves.count))
+        #expect((1..<1_000).contains(first.dontHaves.count))
         var told = first.dontHaves.count
         while ledger.hasAnswers { told += next(1_000).dontHaves.count }
-        #expect(told == 100)
+        #expect(told == 1_000)
+    }
+
+    @Test mutating func whatThereIsToSendIsSentByAskingForIt() throws {
+        let hash = try Multihash(
+            code: #require(.init(rawValue: 0x1013_3557)), digest: Array(repeating: UInt8(7), count: 100))
+        let long = CID(codec: try #require(.init(rawValue: 0x7fff_ffff)), multihash: hash)
+        let entries = (0..<300).map { entry("\($0)", $0 % 3 == 0 ? .have : .block, priority: Int32($0)) }
+        _ = ledger.apply(
+            entries + [Message.Entry(cid: long, kind: .want(.block, sendDontHave: true))], isFull: false, now: .zero)
+        let items = ledger.takeLookups(limit: 999)
+        let sizes = items.enumerated().map { $0.offset % 7 == 0 ? nil : $0.offset * 40 }
+        _ = ledger.resolve(items, sizes: sizes, now: .zero, room: 999)
+        var answers = 0
+        while ledger.demand().least > 0 {
+            let envelope = next(10_000)
+            #expect(!envelope.isEmpty)
+            answers += envelope.blocks.count + envelope.haves.count + envelope.dontHaves.count
+            ledger.sent(envelope)
+        }
+        #expect(answers == 301)
+        #expect(ledger.queuedBytes == 0)
+    }
+
+    @Test mutating func aBudgetThatWasMeantForAnotherBlockIsNotPassed() {
+        wants([entry("small", priority: 1)], sizes: ["small": 10])
+        let budget = ledger.demand().least
+        wants([entry("large", priority: 2)], sizes: ["large": 5_000])
+        #expect(ledger.next(budget: budget, version: .v1_2_0).isEmpty == true)
+        #expect(next().blocks.count == 2)
     }
 
     @Test mutating func aLostMessageIsSaidAgain() {
@@ -294,6 +341,7 @@ import Testing
         let changes = wants([entry("absent 3", priority: 4)])
         #expect(changes.dropped == [.subscriptionsPerPeer: 1])
         #expect(changes.subscribed.isEmpty && changes.unsubscribed.isEmpty)
+        #expect(ledger.heldCount == 1)
         let told = next()
         #expect(told.dontHaves.map(\.cid) == [cid("absent 3")])
         #expect(ledger.heldCount == 1)

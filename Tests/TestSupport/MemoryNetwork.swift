@@ -154,5 +154,6 @@ public final class MemoryNetwork: Sendable {
         }
 
         func close() {}
+        func reset() {}
     }
 }

@@ -35,5 +35,9 @@ public protocol ExchangeOutlet: AnyObject, Sendable {
     /// the error when it never will be. After an error the outlet is of no more use.
     func write(_ frame: ByteBuffer, completion: @escaping @Sendable ((any Error)?) -> Void)
 
+    /// Ends the way when all that was written to it has gone.
     func close()
+
+    /// Ends the way at once: what was written and has not gone never will, and its completions get an error.
+    func reset()
 }

@@ -129,6 +129,7 @@ private final class OutboundMessages: StreamHandler {
     }
 
     func finish() { stream?.finish() }
+    func reset() { stream?.reset() }
 }
 
 private final class StreamOutlet: ExchangeOutlet {
@@ -157,6 +158,10 @@ private final class StreamOutlet: ExchangeOutlet {
 
     func close() {
         eventLoop.execute { [self] in handler.value.finish() }
+    }
+
+    func reset() {
+        eventLoop.execute { [self] in handler.value.reset() }
     }
 }
 

@@ -57,6 +57,9 @@ final class Way: Sendable {
         }
     }
 
+    /// Gives up what was written and not taken. The next message opens a new outlet.
+    func reset() { state.withLockedValue { $0.outlet.take() }?.reset() }
+
     func end() {
         let outlet = state.withLockedValue { state in
             state.hasEnded = true

@@ -10,9 +10,11 @@ import NIOConcurrencyHelpers
 extension Exchange {
     /// Answers one peer until it is gone.
     func answer(_ peer: ExchangePeer) async {
+        let turn = schedule.join(peer, now: time.now()) { [self] in giveUp(peer) }
+        defer { schedule.leave(turn, now: time.now()) }
         for await _ in peer.responses.wake.raised {
             do {
-                while try await takeTurn(peer) {}
+                while try await takeTurn(peer, turn) {}
             } catch {
                 // No way to this peer: what it wants of us it must ask again.
                 logger.debug("no way to answer a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
@@ -21,35 +23,58 @@ extension Exchange {
         }
     }
 
-    /// Does one batch of look-ups and sends one message, if there is any of either. Returns whether there may be more.
+    /// Does one batch of look-ups and sends one message, if there is any of either and its turn has come. Returns whether
+    /// there may be more.
     ///
-    /// While the peer's window is full neither is done: what it wants waits as it came.
-    private func takeTurn(_ peer: ExchangePeer) async throws -> Bool {
-        guard !peer.responses.hasEnded,
-            peer.responses.outstandingBytes < configuration.limits.outstandingBytesPerPeer
-        else { return false }
-        let hasLookedUp = await lookUp(for: peer)
-        guard peer.state.withLockedValue({ $0.ledger.hasAnswers }) else { return hasLookedUp }
-        let outlet = try await peer.responses.outlet(in: network)
-        let envelope = peer.state.withLockedValue {
-            $0.ledger.next(budget: configuration.limits.responseBytes, version: outlet.version)
+    /// While the peer's window is full it has no turn, nor are its wants looked up: they wait as they came.
+    private func takeTurn(_ peer: ExchangePeer, _ turn: Scheduler.ID) async throws -> Bool {
+        guard !peer.responses.hasEnded else { return false }
+        var hasLookedUp = false
+        if peer.state.withLockedValue({ $0.ledger.hasLookups }), schedule.hasRoom(turn) {
+            hasLookedUp = await lookUp(for: peer)
         }
-        guard !envelope.isEmpty else { return hasLookedUp }
-        await send(envelope, to: peer, on: outlet)
+        let demand = peer.state.withLockedValue { $0.ledger.demand() }
+        guard let budget = schedule.request(turn, demand, now: time.now(), account: account) else { return hasLookedUp }
+        let outlet: any ExchangeOutlet
+        do { outlet = try await peer.responses.outlet(in: network) } catch {
+            schedule.settle(turn, granted: budget, actual: 0, now: time.now())
+            throw error
+        }
+        let envelope = peer.state.withLockedValue { $0.ledger.next(budget: budget, version: outlet.version) }
+        await send(envelope, of: budget, to: peer, turn, on: outlet)
         return true
     }
 
-    private func send(_ envelope: Ledger.Envelope, to peer: ExchangePeer, on outlet: any ExchangeOutlet) async {
+    private func send(
+        _ envelope: Ledger.Envelope, of budget: Int, to peer: ExchangePeer, _ turn: Scheduler.ID,
+        on outlet: any ExchangeOutlet
+    ) async {
         let (frame, envelope) = await assemble(envelope, for: peer, version: outlet.version)
-        guard !envelope.isEmpty else { return }
-        peer.responses.write(frame, on: outlet) { [self, bytes = frame.readableBytes] error in
-            guard error == nil else { return peer.state.withLockedValue { $0.ledger.lost(envelope) } }
-            peer.state.withLockedValue { $0.ledger.sent(envelope) }
+        let bytes = envelope.isEmpty ? 0 : frame.readableBytes
+        let start = time.now()
+        let ahead = schedule.settle(turn, granted: budget, actual: bytes, now: start)
+        guard bytes > 0 else { return }
+        peer.responses.write(frame, on: outlet) { [self] error in
             let now = time.now()
-            account.answersSent(
-                Account.Answers(envelope), bytes: bytes,
-                after: (envelope.blocks + envelope.haves + envelope.dontHaves).lazy.map { now - $0.since })
+            if error == nil {
+                peer.state.withLockedValue { $0.ledger.sent(envelope) }
+                schedule.drained(turn, bytes: bytes, ahead: ahead, since: start, now: now)
+                account.answersSent(
+                    Account.Answers(envelope), bytes: bytes,
+                    after: (envelope.blocks + envelope.haves + envelope.dontHaves).lazy.map { now - $0.since })
+            } else {
+                peer.state.withLockedValue { $0.ledger.lost(envelope) }
+                schedule.lost(turn, bytes: bytes, now: now)
+            }
         }
+    }
+
+    /// The peer has drained nothing for so long that others want for the memory: what is under way to it is dropped, and what
+    /// it wanted it must ask again.
+    private func giveUp(_ peer: ExchangePeer) {
+        logger.debug("a peer takes nothing, and is given up", metadata: ["peer": "\(peer.id)"])
+        forgetWants(of: peer, forGood: false)
+        peer.responses.reset()
     }
 
     /// A message while blocks are added to it, on a thread of the store.

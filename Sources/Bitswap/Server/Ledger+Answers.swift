@@ -14,15 +14,34 @@ extension Ledger {
         var blockBytes: Int { blocks.reduce(0) { $0 + $1.size } }
     }
 
-    /// Bytes of a presence in a message besides its CID.
+    /// What a message takes besides what it says.
+    private static let messageOverhead = 32
+    /// What a block takes in a message besides its bytes, its prefix included; it is less.
+    private static let blockOverhead = 64
+    /// What a presence takes in a message besides its CID.
     private static let presenceOverhead = 8
+    /// What a presence takes with an ordinary CID.
+    private static let presenceBytes = 64
 
-    /// The next message's worth of answers: presences of at most `budget` bytes, and blocks of about as many, at least one
-    /// if there is any.
+    /// What there is to be sent now, in bytes of messages, not less than it will take.
+    mutating func demand() -> Scheduler.Demand {
+        let presences = (haves.count + dontHaves.count) * Self.presenceBytes
+        let first = nextBlock().map { table[$0.slot].size + Self.blockOverhead } ?? 0
+        guard presences + first > 0 else { return Scheduler.Demand() }
+        let all = queuedBytes + blocks.count * Self.blockOverhead
+        return Scheduler.Demand(
+            least: Self.messageOverhead + first + min(presences, 16 << 10),
+            most: Self.messageOverhead + max(first, all) + presences)
+    }
+
+    /// The next message's worth of answers: presences, and blocks of which the first is sure to have its place. It is empty
+    /// when the first block does not fit: the budget was meant for another.
     mutating func next(budget: Int, version: BitswapVersion) -> Envelope {
         var envelope = Envelope()
+        var budget = budget - Self.messageOverhead
         if version.hasPresences {
-            takePresences(&envelope, budget)
+            let first = nextBlock().map { table[$0.slot].size + Self.blockOverhead } ?? 0
+            budget -= takePresences(&envelope, budget - first)
         } else {
             answerByBlocksAlone()
         }
@@ -30,19 +49,26 @@ extension Ledger {
         return envelope
     }
 
-    private mutating func takePresences(_ envelope: inout Envelope, _ budget: Int) {
+    private mutating func takePresences(_ envelope: inout Envelope, _ budget: Int) -> Int {
         var bytes = 0
-        while bytes < budget, let place = haves.popFirst() {
-            guard let item = item(at: place, in: .ready), !isAnsweredByBlock(place.slot) else { continue }
-            table[place.slot].state = .answering
-            envelope.haves.append(item)
-            bytes += item.cid.byteCount + Self.presenceOverhead
+        while let place = haves.first {
+            if let item = item(at: place, in: .ready), !isAnsweredByBlock(place.slot) {
+                bytes += item.cid.byteCount + Self.presenceOverhead
+                guard bytes <= budget else { return bytes - item.cid.byteCount - Self.presenceOverhead }
+                table[place.slot].state = .answering
+                envelope.haves.append(item)
+            }
+            haves.removeFirst()
         }
-        while bytes < budget, let place = dontHaves.popFirst() {
-            guard let item = item(at: place, in: .absent) ?? item(at: place, in: .denied) else { continue }
-            envelope.dontHaves.append(item)
-            bytes += item.cid.byteCount + Self.presenceOverhead
+        while let place = dontHaves.first {
+            if let item = item(at: place, in: .absent) ?? item(at: place, in: .denied) {
+                bytes += item.cid.byteCount + Self.presenceOverhead
+                guard bytes <= budget else { return bytes - item.cid.byteCount - Self.presenceOverhead }
+                envelope.dontHaves.append(item)
+            }
+            dontHaves.removeFirst()
         }
+        return bytes
     }
 
     /// A peer of an older version knows no presences: it gets the block, or nothing.
@@ -60,20 +86,24 @@ extension Ledger {
 
     private mutating func takeBlocks(_ envelope: inout Envelope, _ budget: Int) {
         var bytes = 0
-        while let turn = blocks.max {
-            let place = Place(slot: turn.slot, serial: turn.serial)
-            guard turn == self.turn(turn.slot), let item = item(at: place, in: .ready) else {
-                blocks.removeMax()
-                continue
-            }
-            guard bytes == 0 || bytes + item.size <= budget else { break }
+        while let turn = nextBlock(), let item = item(at: Place(slot: turn.slot, serial: turn.serial), in: .ready) {
+            bytes += item.size + Self.blockOverhead
+            guard bytes <= budget else { return }
             blocks.removeMax()
             queuedBytes -= item.size
-            bytes += item.size
             table[turn.slot].state = .answering
             table[turn.slot].type = .block
             envelope.blocks.append(item)
         }
+    }
+
+    /// The block whose turn it is.
+    private mutating func nextBlock() -> Turn? {
+        while let turn = blocks.max {
+            if turn == self.turn(turn.slot), table[turn.slot].state == .ready { return turn }
+            blocks.removeMax()
+        }
+        return nil
     }
 
     private func item(at place: Place, in state: WantTable.State) -> Item? {

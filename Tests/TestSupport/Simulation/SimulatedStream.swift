@@ -211,7 +211,9 @@ final class SimulatedStream: ExchangeOutlet, @unchecked Sendable {
     /// The next so many bytes that are released were released before.
     func prepay(_ bytes: Int) { prepaid += bytes }
 
-    private func reset() {
+    func reset() {
+        simulation.checkThread()
+        guard error == nil else { return }
         simulation.note(.reset, pipe)
         pipe.remove(self)
         fail(with: SimulatedNetworkError.reset)
