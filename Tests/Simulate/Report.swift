@@ -14,7 +14,7 @@ struct Report {
         for (index, figure) in first.outcome.figures.enumerated() {
             let values = runs.map { $0.outcome.figures[index].value }.sorted()
             let shown = runs.count == 1 ? values : [values[0], values[values.count / 2], values[values.count - 1]]
-            let bad = runs.filter { !$0.outcome.figures[index].isGood }.map(\.seed)
+            let bad = runs.filter { !$0.outcome.figures[index].isGood }.map { $0.seed }
             rows.append(
                 [figure.name, figure.ideal.map(Self.text) ?? "", figure.bound.map(Self.text) ?? ""]
                     + shown.map(Self.text)
