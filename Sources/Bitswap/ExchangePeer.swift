@@ -8,6 +8,8 @@ final class ExchangePeer: Sendable {
         var connections = 1
         /// The last connection is gone: nothing is entered into the ledger any more.
         var hasEnded = false
+        /// What it did that is told in the log.
+        var offences = 0
     }
 
     let id: PeerID
@@ -26,6 +28,16 @@ final class ExchangePeer: Sendable {
         requests = Way(to: id)
         responses = Way(to: id)
         state = NIOLockedValueBox(State(ledger: Ledger(limits: limits)))
+    }
+
+    /// Counts an offence. Returns how many there were when this one is to be told in the log: the first, and each that
+    /// doubles their number, so that a peer cannot fill a disk.
+    func offended() -> Int? {
+        let offences = state.withLockedValue { state in
+            state.offences += 1
+            return state.offences
+        }
+        return offences & (offences - 1) == 0 ? offences : nil
     }
 
     func end() {

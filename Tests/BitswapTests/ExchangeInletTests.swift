@@ -11,12 +11,12 @@ import Testing
     private let blocks = (1...3).map { block(String(repeating: "\($0)", count: 600)) }
 
     /// An exchange that wants the blocks of peer 1 and does not store anything before it runs.
-    private func exchange(unstoredBytes: Int) -> Exchange {
+    private func exchange(unstoredBytes: Int, logger: Logger = Logger(label: "test")) -> Exchange {
         var configuration = Exchange.Configuration()
         configuration.limits.unstoredBytesPerStream = unstoredBytes
         let exchange = Exchange(
             store: MemoryBlockstore(), network: MemoryNetwork().face(of: peer(0)), configuration: configuration,
-            time: ManualClock().timeSource, logger: Logger(label: "test"))
+            time: ManualClock().timeSource, logger: logger)
         exchange.connected(peer(1))
         exchange.client.withLockedValue { client in
             for block in blocks {
@@ -71,5 +71,32 @@ import Testing
         try inlet.receive(whole.readSlice(length: 100) ?? whole)
         #expect(throws: ExchangeError.self) { try inlet.finish() }
         #expect(exchange.statistics.malformedMessages == 1)
+    }
+
+    @Test func aPeerThatSendsRubbishCannotFillTheLog() throws {
+        let lines = NIOLockedValueBox<[Logger.Metadata]>([])
+        let exchange = exchange(unstoredBytes: 0, logger: Logger(label: "test") { _ in LineCounter(lines: lines) })
+        for _ in 0..<1_000 {
+            let inlet = ExchangeInlet(exchange, peer: peer(1)) { _ in }
+            #expect(throws: ExchangeError.self) { try inlet.receive(ByteBuffer(bytes: [1, 0xff])) }
+        }
+        #expect(exchange.statistics.malformedMessages == 1_000)
+        let told = lines.withLockedValue { $0.compactMap { $0["offences"] } }
+        #expect(told == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map { .string("\($0)") })
+    }
+}
+
+private struct LineCounter: LogHandler {
+    let lines: NIOLockedValueBox<[Logger.Metadata]>
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.info
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        lines.withLockedValue { $0.append(event.metadata ?? [:]) }
     }
 }

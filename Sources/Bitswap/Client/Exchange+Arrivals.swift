@@ -99,16 +99,22 @@ extension Exchange {
 
     private func refuse(_ count: Int, from peer: PeerID) {
         account.blocksRefused(count)
-        logger.info(
-            "refused blocks that were not asked for, or whose bytes do not match their CID",
-            metadata: ["peer": "\(peer)", "blocks": "\(count)"])
-        perform(client.withLockedValue { $0.offended(peer, now: time.now()) })
+        offended(
+            peer, "refused blocks that were not asked for, or whose bytes do not match their CID",
+            ["blocks": "\(count)"])
     }
 
     /// A message that could not be decoded came from `peer`: nothing it still owes is waited for.
     func malformed(_ error: ExchangeError, from peer: PeerID) {
         account.messageMalformed(error.limit)
-        logger.info("malformed Bitswap message", metadata: ["peer": "\(peer)", "error": "\(error)"])
+        offended(peer, "malformed Bitswap message", ["error": "\(error)"])
+    }
+
+    private func offended(_ peer: PeerID, _ what: Logger.Message, _ details: Logger.Metadata) {
+        if let offences = peers.withLockedValue({ $0[peer] })?.offended() {
+            let known: Logger.Metadata = ["peer": "\(peer)", "offences": "\(offences)"]
+            logger.info(what, metadata: known.merging(details) { $1 })
+        }
         perform(client.withLockedValue { $0.offended(peer, now: time.now()) })
     }
 
