@@ -34,7 +34,7 @@ class Case:
 
     def __init__(self, directory, bitswap):
         self.directory, self.bitswap = Path(directory), bitswap
-        self.checked = 0
+        self.checked, self.networks = 0, 0
         self.started = []
 
     def path(self, name):
@@ -55,13 +55,15 @@ class Case:
         rate = ["rate", f"{megabits}mbit", "burst", "512kb", "latency", "1s"]  # packets on loopback reach 64 KiB
         subprocess.run([*within, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate], check=True)
 
-    def network(self, number, megabits):
-        """A network of its own for a node, joined with the test's by a cable, on which the node sends at so many
+    def network(self, megabits):
+        """Makes a network of its own for a node, joined with the test's by a cable, on which the node sends at so many
         megabits a second. Returns the node's IPv4 address, and what to put in front of its command."""
+        number = self.networks
         name, ours, theirs = f"net{number}", f"10.77.{number}.1", f"10.77.{number}.2"
-        if not Path("/run/netns").is_dir():
+        if not self.networks:
             # Seen by this test alone, which has a mount namespace to itself.
             subprocess.run("mount -t tmpfs none /run && mkdir /run/netns", shell=True, check=True)
+        self.networks += 1
         inside = ["ip", "netns", "exec", name]
         for command in (
             f"ip netns add {name}",

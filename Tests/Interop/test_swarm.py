@@ -55,6 +55,24 @@ def from_three_with_overlapping_parts(t):
         t.check(count.total() >= LEAST_BLOCKS, f"one of three sent {count.total()} of 256 blocks: it is not spread")
 
 
+@test("64 MiB from three of ours, of which one on a slow line is left little to do", seconds=120)
+def from_fast_and_slow(t):
+    file, node, serving = File(t), Node(t), []
+    for number, megabits in enumerate((800, 400, 20)):
+        server = Node(t, f"server{number}")
+        file.put(server)
+        address, inside = t.network(megabits)
+        serving.append(server.serve(listen=f"/ip4/{address}/tcp/4001", before=inside))
+    fetch(t, node, file, *(one.address for one in serving))
+    sent = [one.node.stat()["exchange"]["blocksSent"] for one in serving]
+    t.log("blocks from each:", sent)
+    t.check(sum(sent) <= 258, f"{sum(sent)} blocks were sent for 256")
+    t.check(sent[2] <= 16, f"{sent[2]} of 256 blocks came on the slow line")
+    t.check(min(sent[:2]) >= LEAST_BLOCKS, "one of the fast lines is hardly used")
+    for one in serving:
+        t.equal(one.stop(), 0, "status of serve")
+
+
 def kubo_from_three_of_ours(t, file, put):
     (kubo,) = kubos(t, ["kubo"])
     nodes = [Node(t, name) for name in ("one", "two", "three")]
