@@ -4,7 +4,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import dagpb
-from files import File, fetch
+from files import FILE, File, fetch
 from harness import test
 from kubo import kubos
 from node import Node
@@ -53,6 +53,43 @@ def from_three_with_overlapping_parts(t):
     fetch(t, node, file, *(kubo.address for kubo in peers))
     for count in fewer_than_one_in_a_hundred_twice(t, peers, file):
         t.check(count.total() >= LEAST_BLOCKS, f"one of three sent {count.total()} of 256 blocks: it is not spread")
+
+
+def from_all_half_and_none(t, running):
+    file, peers, node = File(t), kubos(t, ["all", "half", "none"]), Node(t)
+    whole, half, none = peers
+    file.add(whole)
+    file.add(half, end=FILE // 2)
+    addresses = [kubo.address for kubo in peers]
+    if running:
+        serving = node.serve(*(word for address in addresses for word in ("--peer", address)))
+        t.eventually(lambda: len(node.run("peers").lines) == 3, "three peers")
+        fetch(t, node, file)
+        exchange = node.stat()["exchange"]
+        t.log("stat:", exchange)
+        t.check(exchange["duplicateBytesReceived"] < FILE / 100, "more than one in a hundred bytes came twice")
+        t.check(exchange["bytesReceived"] >= FILE, "fewer bytes came than the file has")
+        t.equal(serving.stop(), 0, "status of serve")
+    else:
+        fetch(t, node, file, *addresses)
+    counts = fewer_than_one_in_a_hundred_twice(t, peers, file)
+    t.check(counts[0].total() >= 128, "the other half was not taken from who alone holds it")
+    t.check(counts[1].total() >= LEAST_BLOCKS, "what two hold was taken from one")
+    t.equal(counts[2].total(), 0, "blocks from the one that has none")
+    asked = none.asked("want-block"), none.asked("want-have")
+    t.check(len(asked[0]) <= 32, f"the Kubo that has nothing was asked for {len(asked[0])} blocks")
+    asked = len(set(asked[0] + asked[1]))
+    t.check(asked <= 64, f"the Kubo that has nothing was asked after {asked} of 256 blocks")
+
+
+@test("64 MiB from three Kubos that hold all, half and nothing of it", seconds=120)
+def from_some(t):
+    from_all_half_and_none(t, running=False)
+
+
+@test("the same through a node that serves", seconds=120)
+def from_some_through_a_node(t):
+    from_all_half_and_none(t, running=True)
 
 
 @test("64 MiB from three of ours, of which one on a slow line is left little to do", seconds=120)
