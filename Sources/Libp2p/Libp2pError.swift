@@ -56,18 +56,18 @@ public struct Libp2pError: Error, Sendable, CustomStringConvertible {
     public let message: String
     /// The error beneath, if there was one.
     public let underlying: (any Error)?
-    /// The limit of the handshake that the peer has passed.
-    let limit: HandshakeLimit?
+    /// The limit of the Noise handshake that the peer has passed.
+    let noiseLimit: NoiseLimit?
 
     public init(_ code: Code, _ message: String, underlying: (any Error)? = nil) {
-        self.init(code, message, underlying: underlying, limit: nil)
+        self.init(code, message, underlying: underlying, noiseLimit: nil)
     }
 
-    init(_ code: Code, _ message: String, underlying: (any Error)? = nil, limit: HandshakeLimit?) {
+    init(_ code: Code, _ message: String, underlying: (any Error)? = nil, noiseLimit: NoiseLimit?) {
         self.code = code
         self.message = message
         self.underlying = underlying
-        self.limit = limit
+        self.noiseLimit = noiseLimit
     }
 
     public var description: String {

@@ -102,8 +102,7 @@ class Node:
         """How often each limit was hit that ever was, by name: those of Bitswap, Noise and Yamux."""
         stat = self.stat()
         connections = stat["connections"]
-        handshakes = {**connections["tlsLimitHits"], **connections["noiseLimitHits"]}
-        return {**stat["exchange"]["limitHits"], **handshakes, **connections["yamuxLimitHits"]}
+        return {**stat["exchange"]["limitHits"], **connections["noiseLimitHits"], **connections["yamuxLimitHits"]}
 
 
 class Serving:

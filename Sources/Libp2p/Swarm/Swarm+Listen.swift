@@ -136,8 +136,7 @@ extension Swarm {
             throw error
         }
         try channel.pipeline.syncOperations.addHandler(
-            ConnectionHandler.negotiation(configuration.securityProtocols.map(\.id), direction, self),
-            position: .before(handler))
+            ConnectionHandler.negotiation([.noise], direction, self), position: .before(handler))
     }
 
     /// The addresses under which a listening socket can be reached.

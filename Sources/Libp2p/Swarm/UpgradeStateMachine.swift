@@ -1,31 +1,29 @@
 import PeerIdentity
 
-/// The steps from a TCP connection to a multiplexed one: agree on TLS or Noise, shake hands, agree on Yamux unless the
+/// The steps from a TCP connection to a multiplexed one: agree on Noise, shake hands, agree on Yamux unless the
 /// handshake did. Pure: no channel, no clock.
 struct UpgradeStateMachine {
     enum Action {
-        case addSecurity(SecurityProtocol)
+        case addNoise
         case addMuxerNegotiation
         /// The connection is ready for the muxer.
-        case addMuxer(SecuredPeer)
+        case addMuxer(PeerID, PublicKey)
         case fail(Libp2pError)
         case none
     }
 
     private enum State {
         case agreeingOnSecurity
-        case shakingHands(SecurityProtocol)
-        case agreeingOnMuxer(SecuredPeer)
+        case shakingHands
+        case agreeingOnMuxer(PeerID, PublicKey)
         case done
     }
 
     private var state: State = .agreeingOnSecurity
     private let ownPeer: PeerID
-    private let securityProtocols: [SecurityProtocol]
 
-    init(ownPeer: PeerID, securityProtocols: [SecurityProtocol]) {
+    init(ownPeer: PeerID) {
         self.ownPeer = ownPeer
-        self.securityProtocols = securityProtocols
     }
 
     var isDone: Bool {
@@ -36,7 +34,7 @@ struct UpgradeStateMachine {
     var step: String {
         switch state {
         case .agreeingOnSecurity: "agreeing on a security protocol"
-        case .shakingHands(let security): "the \(security) handshake"
+        case .shakingHands: "the Noise handshake"
         case .agreeingOnMuxer: "agreeing on a multiplexer"
         case .done: "the connection"
         }
@@ -44,38 +42,35 @@ struct UpgradeStateMachine {
 
     mutating func negotiated(_ protocolID: ProtocolID) -> Action {
         switch state {
-        case .agreeingOnSecurity:
-            guard let security = securityProtocols.first(where: { $0.id == protocolID }) else { break }
-            state = .shakingHands(security)
-            return .addSecurity(security)
-        case .agreeingOnMuxer(let peer) where protocolID == .yamux:
+        case .agreeingOnSecurity where protocolID == .noise:
+            state = .shakingHands
+            return .addNoise
+        case .agreeingOnMuxer(let peer, let key) where protocolID == .yamux:
             state = .done
-            return .addMuxer(peer)
+            return .addMuxer(peer, key)
         case .done:
             return .none
-        case .shakingHands, .agreeingOnMuxer:
-            break
+        case .agreeingOnSecurity, .shakingHands, .agreeingOnMuxer:
+            return fail("the protocol \(protocolID) was negotiated out of turn")
         }
-        return fail("the protocol \(protocolID) was negotiated out of turn")
     }
 
     /// - Parameter muxer: the multiplexer that both sides named within the handshake, if they did.
     mutating func shookHands(with peer: PeerID, _ publicKey: PublicKey, muxer: ProtocolID?) -> Action {
-        guard case .shakingHands(let security) = state else { return fail("a handshake was completed out of turn") }
+        guard case .shakingHands = state else { return fail("a handshake was completed out of turn") }
         guard peer != ownPeer else {
             state = .done
             return .fail(
                 Libp2pError(
                     .selfDial, "the node at the other end is this node itself (\(peer)): dial another node's address"))
         }
-        let secured = SecuredPeer(id: peer, publicKey: publicKey, security: security)
         switch muxer {
         case nil:
-            state = .agreeingOnMuxer(secured)
+            state = .agreeingOnMuxer(peer, publicKey)
             return .addMuxerNegotiation
         case .some(.yamux):
             state = .done
-            return .addMuxer(secured)
+            return .addMuxer(peer, publicKey)
         case .some(let other):
             return fail("the multiplexer \(other) was agreed on, which this node does not speak")
         }
@@ -94,16 +89,7 @@ struct UpgradeStateMachine {
     }
 }
 
-/// Who is at the other end, and by what that was proven.
-struct SecuredPeer: Hashable, Sendable {
-    let id: PeerID
-    let publicKey: PublicKey
-    let security: SecurityProtocol
-}
-
 extension ProtocolID {
-    /// TLS, the secured channel.
-    static let tls: ProtocolID = "/tls/1.0.0"
     /// Noise, the secured channel.
     static let noise: ProtocolID = "/noise"
     /// Yamux, the multiplexer.
