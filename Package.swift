@@ -220,9 +220,8 @@ let package = Package(
         .testTarget(
             name: "BitswapCLITests",
             dependencies: [
-                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
-                "BitswapCLI", "BitswapNode", "Bitswap", "Blockstore", "Libp2p", "PeerIdentity", "Multiformats",
+                "BitswapCLI", "BitswapNode", "Bitswap", "Libp2p", "PeerIdentity", "Multiformats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

