@@ -9,11 +9,14 @@ enum BitswapLimit: String, Hashable, Sendable, CaseIterable {
     case prefixBytes
     case wantsPerPeer
     case subscriptionsPerPeer
-    case subscriptions
+    case wantBytes
+    case subscriptionBytes
     case subscriptionLifetime
     case outstandingWantsPerPeer
     case outstandingBytesPerPeer
     case outstandingBytes
     case drainTimeout
     case unstoredBytesPerStream
+    case incomingBytes
+    case wantlistBytes
 }

@@ -20,8 +20,14 @@ public struct BitswapLimits: Sendable, Hashable {
     /// Wants of one peer that are kept for blocks that we do not hold, in case they come. One more takes the place of the
     /// one with the lowest priority, if its own is higher, or is only answered with DONT_HAVE, if it asks for that.
     public var subscriptionsPerPeer = 8_192
-    /// The same over all peers. No peer may have more of them than are left free, so that others find room.
-    public var subscriptions = 131_072
+    /// Bytes of memory for the wants of all peers, at 512 each and more for a digest above 32 bytes. No peer may have more of
+    /// it than it leaves free, so that others find room; ``leastWantBytesPerPeer`` is always there.
+    public var wantBytes = 80 << 20
+    /// Bytes of memory for wants that every peer is sure of, whatever others want.
+    public var leastWantBytesPerPeer = 32 << 10
+    /// Bytes of memory for the subscriptions of all peers, at 768 each and more for a digest above 32 bytes. No peer may have
+    /// more of it than it leaves free.
+    public var subscriptionBytes = 64 << 20
     /// How long a want is kept for a block that we do not hold. It then ends in silence; asking again begins it anew.
     public var subscriptionLifetime: Duration = .seconds(600)
     /// Wants that we keep outstanding at one peer. Kubo drops wants past 1,024, in no order.
@@ -60,8 +66,32 @@ public struct BitswapLimits: Sendable, Hashable {
     public var responseBytes = 1 << 20
     /// Received bytes of one stream that are not yet stored; past it the stream's window stays shut.
     public var unstoredBytesPerStream = 4 << 20
+    /// Bytes of memory for messages that are coming in: those that are not whole yet, of all streams, and blocks that wait for
+    /// the store. At half of it nothing more is asked for; past it the streams whose messages come slowest are reset.
+    /// Counts as at least twice ``messageBytes``.
+    public var incomingBytes = 40 << 20
+    /// Bytes of our wantlists that peers have not taken yet, of all of them. Past it each is sent only a little at a time.
+    public var wantlistBytes = 8 << 20
     /// A WANT-HAVE for a block of at most so many bytes is answered by the block itself.
     public var haveReplacedByBlockBytes = 1_024
 
     public init() {}
+
+    /// Bytes of memory that all peers together can make an exchange take, whatever they do: 256 MiB. Each of them adds
+    /// ``leastWantBytesPerPeer`` to it, once the rest is taken. What callers want is not in it.
+    public var memory: Int { wantBytes + subscriptionBytes + outstandingBytes + incomingBytes + wantlistBytes }
+
+    /// The limits of memory with ``memory`` at so many bytes, shared out among its parts as by default.
+    ///
+    /// - Parameter memory: at least 32 MiB count.
+    public init(memory: Int) {
+        let share = Double(max(memory, 32 << 20)) / Double(self.memory)
+        for part in [\.wantBytes, \.subscriptionBytes, \.outstandingBytes, \.incomingBytes, \.wantlistBytes]
+            as [WritableKeyPath<Self, Int>]
+        {
+            self[keyPath: part] = Int(Double(self[keyPath: part]) * share)
+        }
+        outstandingBytesPerPeer = min(
+            outstandingBytesPerPeer, max(outstandingBytes / 8, minimumOutstandingBytesPerPeer))
+    }
 }

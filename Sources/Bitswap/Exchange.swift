@@ -18,6 +18,8 @@ import NIOConcurrencyHelpers
 public final class Exchange: Sendable {
     public struct Configuration: Sendable {
         public var limits = BitswapLimits()
+        /// Bytes a second that are sent and taken; no limits to begin with.
+        public var bandwidth = BandwidthLimits()
         /// How long nobody is known to have a block before the content router is asked.
         public var routerDelay: Duration = .seconds(1)
         /// How often a block is looked for again that nobody is known to have, to begin with; it becomes rarer.
@@ -34,8 +36,13 @@ public final class Exchange: Sendable {
     let client: NIOLockedValueBox<Client>
     let peers = NIOLockedValueBox<[PeerID: ExchangePeer]>([:])
     let subscriptions: NIOLockedValueBox<Subscriptions>
+    /// What the wants of all peers take that are no subscriptions.
+    let wantBudget: NIOLockedValueBox<SharedBudget>
+    /// Bytes of our wantlists that peers have not taken yet.
+    let wantlistBytes = NIOLockedValueBox(0)
     let schedule: ResponseSchedule
     let account: Account
+    let intake: Intake
     let ingest = Ingest()
     let callers = Callers()
     let router: (any ContentRouting)?
@@ -67,15 +74,20 @@ public final class Exchange: Sendable {
         self.store = store
         self.network = network
         self.configuration = configuration
-        self.schedule = ResponseSchedule(limits: configuration.limits, now: time.now())
-        self.subscriptions = NIOLockedValueBox(Subscriptions(limit: configuration.limits.subscriptions))
+        let bandwidth = configuration.bandwidth
+        var limits = configuration.limits
+        limits.shrinkWindows(to: bandwidth)
+        schedule = ResponseSchedule(limits: limits, bandwidth: bandwidth, now: time.now())
+        intake = Intake(limits: limits, bandwidth: bandwidth, time: time, account: account)
+        subscriptions = NIOLockedValueBox(Subscriptions(bytes: limits.subscriptionBytes))
+        wantBudget = NIOLockedValueBox(SharedBudget(limit: limits.wantBytes, least: limits.leastWantBytesPerPeer))
         self.time = time
         self.logger = logger
         self.router = router
         searches = Searches(limit: configuration.limits.concurrentSearches)
         client = NIOLockedValueBox(
             Client(
-                limits: configuration.limits,
+                limits: limits,
                 timing: Client.Timing(
                     routerDelay: configuration.routerDelay, searchInterval: configuration.searchInterval),
                 random: random))
@@ -89,6 +101,7 @@ public final class Exchange: Sendable {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.storeArrivals() }
                 group.addTask { await self.schedule.keepTime(self.time, account: self.account) }
+                group.addTask { await self.intake.keepTime { self.throttle() } }
                 for await job in jobs.stream {
                     switch job {
                     case .serve(let peer):
@@ -156,6 +169,7 @@ public final class Exchange: Sendable {
         }
         guard let gone else { return }
         account.peerWent()
+        intake.forget(peer)
         gone.end()
         forgetWants(of: gone, forGood: true)
         perform(effects)

@@ -99,7 +99,7 @@ import Testing
         let settings: Set = [
             "responseBytes", "haveReplacedByBlockBytes", "requestWindow", "initialRequestWindow", "questionsPerWant",
             "unansweredQuestions", "peersPerSession", "rememberedPeers", "addressesPerPeer", "concurrentSearches",
-            "wantsPerSequence",
+            "wantsPerSequence", "leastWantBytesPerPeer",
             "initialOutstandingBytesPerPeer", "minimumOutstandingBytesPerPeer",
         ]
         let members = Mirror(reflecting: BitswapLimits()).children.compactMap(\.label)

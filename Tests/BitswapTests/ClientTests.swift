@@ -376,4 +376,74 @@ import Testing
         it.want(cid("b"))
         #expect(it.take(1).type(of: cid("b")) == .block)
     }
+
+    // MARK: What may come in
+
+    @Test mutating func whileTooMuchComesInNothingIsAskedForAndThenAllOfIt() {
+        it.connect(1, 2)
+        it.effects.merge(it.client.throttle(everybody: true, peers: [], now: it.now))
+        it.want(cid("a"))
+        #expect([it.take(1), it.take(2)].allSatisfy { $0.type(of: cid("a")) != .block })
+        it.connect(3)
+        #expect(it.take(3).type(of: cid("a")) != .block, "nor of one that comes meanwhile")
+        it.have(cid("a"), from: 2)
+        #expect(it.take(2).isEmpty)
+        it.effects.merge(it.client.throttle(everybody: false, peers: [], now: it.now))
+        #expect((1...3).contains { it.take($0).type(of: cid("a")) == .block })
+    }
+
+    @Test mutating func onlyThePeerThatSendsTooMuchIsAskedForNothing() {
+        it.connect(1, 2)
+        it.effects.merge(it.client.throttle(everybody: false, peers: [peer(1)], now: it.now))
+        for name in ["a", "b", "c"] { it.want(cid(name)) }
+        #expect(it.take(1).cids(.block).isEmpty)
+        #expect(it.take(2).cids(.block).count == 3)
+    }
+
+    // MARK: Peers that have nothing
+
+    @Test mutating func whoHasNothingIsHardlyAskedHoweverQuicklyItSaysSo() {
+        it.connect(1, 2)
+        let session = it.session(.preferring([peer(1), peer(2)]))
+        it.want((0..<256).map { cid("\($0)") }, in: session)
+        // The first one is slow; the second one answers at once, every time.
+        var owed = it.take(1).cids(.block)
+        var asked: Set<CID> = []
+        while case let taken = it.take(2), !taken.isEmpty {
+            let wants = taken.cids(.have) + taken.cids(.block)
+            asked.formUnion(wants)
+            it.say(false, wants, from: 2)
+        }
+        #expect(asked.count < 32)
+        // And when the first one begins to answer, the second one is still hardly asked.
+        let names = Dictionary(uniqueKeysWithValues: (0..<256).map { (cid("\($0)"), "\($0)") })
+        while !owed.isEmpty {
+            for cid in owed { it.deliver(names[cid] ?? "", from: 1) }
+            let wants = it.take(2).cids(.have)
+            asked.formUnion(wants)
+            it.say(false, wants, from: 2)
+            let told = it.take(1)
+            it.say(true, told.cids(.have), from: 1)
+            owed = told.cids(.block) + it.take(1).cids(.block)
+        }
+        #expect(asked.count < 40)
+        #expect(it.client.isIdle)
+    }
+
+    @Test mutating func whoIsSilentDoesNotKeepTheOthersFromBeingAsked() {
+        it.connect(1, 2)
+        let session = it.session(.preferring([peer(1), peer(2)]))
+        it.want((0..<100).map { cid("\($0)") }, in: session)
+        // The first one never says a word, the second one has only the second half.
+        for _ in 0..<4_000 where !it.client.isIdle {
+            it.take(1)
+            let taken = it.take(2)
+            for wanted in taken.cids(.have) + taken.cids(.block) {
+                let name = (0..<100).first { cid("\($0)") == wanted } ?? 0
+                if name < 50 { it.dontHave(wanted, from: 2) } else { it.deliver("\(name)", from: 2) }
+            }
+            it.pass(.milliseconds(10))
+        }
+        #expect(Set(it.client.wantlist) == Set((0..<50).map { cid("\($0)") }))
+    }
 }

@@ -28,6 +28,13 @@ import Testing
         return exchange
     }
 
+    private func inlet(
+        of exchange: Exchange, release: @escaping @Sendable (Int) -> Void = { _ in },
+        reset: @escaping @Sendable () -> Void = {}
+    ) -> ExchangeInlet {
+        ExchangeInlet(exchange, peer: peer(1), release: release, reset: reset)
+    }
+
     private func frame(_ block: Block) -> ByteBuffer {
         var encoder = MessageEncoder(version: .v1_2_0, entries: [], isFull: false, capacity: 0)
         block.bytes.withUnsafeReadableBytes { encoder.append(block: $0, cid: block.cid) }
@@ -40,7 +47,7 @@ import Testing
         // What two messages hold, their length prefixes not counted, is the limit: the third is one too many.
         let exchange = exchange(unstoredBytes: sizes[0] + sizes[1] - 4)
         let released = NIOLockedValueBox(0)
-        let inlet = ExchangeInlet(exchange, peer: peer(1)) { count in released.withLockedValue { $0 += count } }
+        let inlet = inlet(of: exchange) { count in released.withLockedValue { $0 += count } }
         try inlet.receive(frames[0])
         try inlet.receive(frames[1])
         #expect(released.withLockedValue { $0 } == sizes[0] + sizes[1])
@@ -56,16 +63,55 @@ import Testing
     @Test func partsOfAMessageAreReleasedAsTheyCome() throws {
         let exchange = exchange(unstoredBytes: 0)
         let released = NIOLockedValueBox(0)
-        let inlet = ExchangeInlet(exchange, peer: peer(1)) { count in released.withLockedValue { $0 += count } }
+        let inlet = inlet(of: exchange) { count in released.withLockedValue { $0 += count } }
         var whole = frame(blocks[0])
         let part = whole.readSlice(length: 100) ?? whole
         try inlet.receive(part)
         #expect(released.withLockedValue { $0 } == 100, "a message may be larger than the window")
     }
 
+    @Test func aPartOfAMessageCountsUntilItIsWholeOrItsStreamIsGone() throws {
+        let exchange = exchange(unstoredBytes: 0)
+        var whole = frame(blocks[0])
+        var (first, second) = (inlet(of: exchange), Optional(inlet(of: exchange)))
+        let part = whole.readSlice(length: 500) ?? whole
+        try first.receive(part)
+        try second?.receive(part)
+        let held = exchange.intake.bytes
+        #expect(held >= 1_000)
+        try first.receive(whole)
+        #expect(exchange.intake.bytes < held, "one is whole; its block waits for the store")
+        second = nil
+        first = inlet(of: exchange)
+        #expect(exchange.intake.bytes == blocks[0].bytes.readableBytes)
+    }
+
+    @Test func aFewBytesDoNotKeepTheMemoryOfTheManyTheyCameWith() throws {
+        let exchange = exchange(unstoredBytes: 0)
+        let inlet = inlet(of: exchange)
+        var piece = ByteBuffer(repeating: 0, count: 64 << 10)
+        piece.moveReaderIndex(to: piece.writerIndex - 3)
+        piece.setBytes([0xff, 0x01, 0x0a], at: piece.readerIndex)
+        try inlet.receive(piece)
+        #expect(exchange.intake.bytes < 2_048)
+    }
+
+    @Test func withTooManyPartsOfMessagesStreamsAreReset() throws {
+        let exchange = exchange(unstoredBytes: 0)
+        let resets = NIOLockedValueBox(0)
+        var piece = ByteBuffer()
+        piece.writeBytes([0x80, 0x92, 0xf4, 0x01])  // 4,000,000
+        piece.writeRepeatingByte(0x42, count: 250_000)
+        let inlets = (0..<200).map { _ in inlet(of: exchange, reset: { resets.withLockedValue { $0 += 1 } }) }
+        for inlet in inlets { try inlet.receive(piece) }
+        #expect(resets.withLockedValue { $0 } > 0)
+        #expect(exchange.intake.bytes <= exchange.configuration.limits.incomingBytes)
+        #expect(exchange.statistics.limitHits["incomingBytes", default: 0] == resets.withLockedValue { $0 })
+    }
+
     @Test func aStreamThatEndsInTheMiddleOfAMessageIsMalformed() throws {
         let exchange = exchange(unstoredBytes: 0)
-        let inlet = ExchangeInlet(exchange, peer: peer(1)) { _ in }
+        let inlet = inlet(of: exchange)
         try inlet.finish()
         var whole = frame(blocks[0])
         try inlet.receive(whole.readSlice(length: 100) ?? whole)
@@ -77,7 +123,7 @@ import Testing
         let lines = NIOLockedValueBox<[Logger.Metadata]>([])
         let exchange = exchange(unstoredBytes: 0, logger: Logger(label: "test") { _ in LineCounter(lines: lines) })
         for _ in 0..<1_000 {
-            let inlet = ExchangeInlet(exchange, peer: peer(1)) { _ in }
+            let inlet = inlet(of: exchange)
             #expect(throws: ExchangeError.self) { try inlet.receive(ByteBuffer(bytes: [1, 0xff])) }
         }
         #expect(exchange.statistics.malformedMessages == 1_000)

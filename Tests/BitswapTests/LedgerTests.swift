@@ -165,7 +165,7 @@ import Testing
             entries + [Message.Entry(cid: long, kind: .want(.block, sendDontHave: true))], isFull: false, now: .zero)
         let items = ledger.takeLookups(limit: 999)
         let sizes = items.enumerated().map { $0.offset % 7 == 0 ? nil : $0.offset * 40 }
-        _ = ledger.resolve(items, sizes: sizes, now: .zero, room: 999)
+        _ = ledger.resolve(items, sizes: sizes, now: .zero, room: .max)
         var answers = 0
         while ledger.demand().least > 0 {
             let envelope = next(10_000)
@@ -225,7 +225,7 @@ import Testing
     @Test mutating func aBlockThatVanishedIsOneThatWeDoNotHold() {
         wants([entry("a")], sizes: ["a": 9])
         let envelope = next()
-        #expect(ledger.vanished(envelope.blocks[0], now: .zero, room: 9).subscribed == [cid("a")])
+        #expect(ledger.vanished(envelope.blocks[0], now: .zero, room: .max).subscribed == [cid("a")])
         #expect(next().dontHaves.map(\.cid) == [cid("a")])
         #expect(available("a", size: 9) == true)
     }
@@ -257,7 +257,7 @@ import Testing
         let items = ledger.takeLookups(limit: 9)
         _ = cancel("a")
         _ = ledger.apply([entry("a", .have)], isFull: false, now: .zero)
-        _ = ledger.resolve(items, sizes: [5_000], now: .zero, room: 9)
+        _ = ledger.resolve(items, sizes: [5_000], now: .zero, room: .max)
         #expect(next().isEmpty == true, "what was found is the answer to the want that is gone")
         lookUp(sizes: ["a": 5_000])
         #expect(next().haves.count == 1)
@@ -356,10 +356,37 @@ import Testing
     }
 
     @Test mutating func withoutRoomAmongAllPeersThereIsNoSubscription() {
-        let changes = wants([entry("a"), entry("b"), entry("c", sendDontHave: false)], room: 1)
+        let changes = wants(
+            [entry("a"), entry("b"), entry("c", sendDontHave: false)], room: cid("a").subscriptionBytes)
         #expect(changes.subscribed == [cid("a")])
-        #expect(changes.dropped == [.subscriptions: 2])
+        #expect(changes.dropped == [.subscriptionBytes: 2])
+        #expect(ledger.subscriptionBytes == cid("a").subscriptionBytes)
         #expect(next().dontHaves.count == 2)
+    }
+
+    @Test mutating func withoutRoomAmongAllPeersTheHighestPrioritiesAreKept() {
+        let one = cid("a").wantBytes
+        ledger.room = 2 * one
+        let changes = ledger.apply(
+            [entry("a", priority: 2), entry("b", priority: 1), entry("c", priority: 3), entry("d", priority: 1)],
+            isFull: false, now: .zero)
+        #expect(changes.dropped == [.wantBytes: 2])
+        #expect(Set(ledger.wants.map(\.cid)) == [cid("a"), cid("c")])
+        #expect(ledger.heldBytes == 2 * one)
+        ledger.room = 0
+        #expect(ledger.apply([entry("e", priority: 2)], isFull: false, now: .zero).dropped == [.wantBytes: 1])
+        #expect(ledger.heldBytes == 2 * one, "what is there stays")
+        wants([], sizes: ["a": 1])
+        #expect(ledger.heldBytes == one && ledger.subscriptionBytes == cid("c").subscriptionBytes)
+        _ = ledger.clear()
+        #expect(ledger.heldBytes == 0 && ledger.subscriptionBytes == 0)
+    }
+
+    @Test mutating func aLongDigestCountsForMore() throws {
+        let digest = [UInt8](repeating: 7, count: 64)
+        let long = CID(codec: .raw, multihash: try Multihash(code: .sha2_512, digest: digest))
+        _ = ledger.apply([Message.Entry(cid: long, kind: .want(.block, sendDontHave: true))], isFull: false, now: .zero)
+        #expect(ledger.heldBytes == cid("a").wantBytes + 96)
     }
 
     @Test mutating func aSubscriptionWhoseBlockComesTakesTheRoomOfAWant() {

@@ -8,7 +8,7 @@ import Testing
     private func keys(_ texts: String...) -> [Multihash] { texts.map { cid($0).multihash } }
 
     @Test func whoWaitsForABlockIsGivenInTheOrderOfAsking() throws {
-        var subscriptions = Subscriptions(limit: 100)
+        var subscriptions = Subscriptions(bytes: 100_000)
         let v0 = try CID(version: .v0, codec: .dagPB, multihash: cid("a").multihash)
         subscriptions.add([cid("a"), cid("b")], of: peers[2])
         subscriptions.add([cid("a")], of: peers[0])
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func whatIsTakenBackIsGone() {
-        var subscriptions = Subscriptions(limit: 100)
+        var subscriptions = Subscriptions(bytes: 100_000)
         subscriptions.add([cid("a")], of: peers[0])
         subscriptions.add([cid("a")], of: peers[1])
         subscriptions.remove([cid("a"), cid("b")], of: peers[0])
@@ -34,23 +34,20 @@ import Testing
     }
 
     @Test func everyComingIsCounted() {
-        var subscriptions = Subscriptions(limit: 100)
+        var subscriptions = Subscriptions(bytes: 100_000)
         let before = subscriptions.arrivals
         #expect(subscriptions.take(keys("a")).isEmpty)
         #expect(subscriptions.arrivals != before)
     }
 
-    @Test func howeverMuchIsWantedThereIsRoomForAnother() {
-        var subscriptions = Subscriptions(limit: 1_000)
-        var counts = [0, 0, 0]
-        for round in 0..<3_000 {
-            let who = round % 2
-            guard subscriptions.room(for: counts[who]) > counts[who] else { continue }
-            subscriptions.add([cid("\(round)")], of: peers[who])
-            counts[who] += 1
-        }
-        #expect(counts[0] + counts[1] < 700)
-        #expect(counts[0] > 300 && counts[1] > 300)
-        #expect(subscriptions.room(for: 0) > 150, "the third finds room")
+    @Test func theirBytesAreCountedAndGivenBack() {
+        let one = cid("a").subscriptionBytes
+        var subscriptions = Subscriptions(bytes: 100 * one)
+        #expect(subscriptions.room(for: 0) == 50 * one)
+        subscriptions.add((0..<10).map { cid("\($0)") }, of: peers[0])
+        #expect(subscriptions.room(for: 0) == 45 * one)
+        subscriptions.remove([cid("0"), cid("none")], of: peers[0])
+        _ = subscriptions.take(keys("1", "2", "none"))
+        #expect(subscriptions.room(for: 0) == 93 * one / 2)
     }
 }

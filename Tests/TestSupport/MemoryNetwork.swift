@@ -10,6 +10,8 @@ public final class MemoryNetwork: Sendable {
     private enum Event: Sendable {
         case frame(ByteBuffer, from: PeerID, to: PeerID, completion: @Sendable ((any Error)?) -> Void)
         case disconnected(PeerID, PeerID)
+        /// The receiver wants no more of what comes on the stream.
+        case reset(PeerID, PeerID)
     }
 
     private enum Node {
@@ -105,10 +107,15 @@ public final class MemoryNetwork: Sendable {
                     switch node {
                     case .scripted(let peer): peer.receive(frame)
                     case .exchange(let exchange):
-                        let inlet = inlets[[from, to]] ?? ExchangeInlet(exchange, peer: from) { _ in }
+                        let inlet =
+                            inlets[[from, to]]
+                            ?? ExchangeInlet(
+                                exchange, peer: from, release: { _ in },
+                                reset: { [weak self] in self?.events.continuation.yield(.reset(from, to)) })
                         inlets[[from, to]] = inlet
                         do { try inlet.receive(frame) } catch { inlets[[from, to]] = nil }
                     }
+                case .reset(let from, let to): inlets[[from, to]] = nil
                 case .disconnected(let a, let b):
                     inlets[[a, b]] = nil
                     inlets[[b, a]] = nil

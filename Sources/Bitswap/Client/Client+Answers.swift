@@ -14,21 +14,21 @@ extension Client {
             guard let answer = peers[key]?.queue.answered(multihash, has: presence.has) else { continue }
             if let askedAt = answer.askedAt { peers[key]?.estimate.answered(after: now - askedAt) }
             guard let want = wantIDs[multihash] else { continue }
-            answered(want, by: key, has: presence.has)
+            answered(want, by: key, has: presence.has, now: now)
         }
         peers[key]?.dialing.failures = 0
         if peers[key]?.queue.hasPending == true { wake(key) }
         return flush(now)
     }
 
-    private mutating func answered(_ id: Want.ID, by key: PeerKey, has: Bool) {
+    private mutating func answered(_ id: Want.ID, by key: PeerKey, has: Bool, now: Duration) {
         guard let want = wants[id], let relation = want[key], want.phase == .open else { return }
         if let peer = peers[key]?.id { emit(id) { .answered($0, peer, has: has) } }
         wants[id]?.update(key) {
             $0.answer = has ? .have : .dontHave
             $0.hasStalled = false
         }
-        note(key, has: has, isFirst: relation.answer == nil, in: want.sessions)
+        note(key, has: has, isFirst: relation.answer == nil, in: want.sessions, now: now)
         if has {
             peers[key]?.isUseful = true
             list(key)
@@ -45,11 +45,14 @@ extension Client {
         if wants[id]?.owner == nil || isLastHope { release(id) }
     }
 
-    private mutating func note(_ key: PeerKey, has: Bool, isFirst: Bool, in found: [SessionState.ID]) {
+    private mutating func note(
+        _ key: PeerKey, has: Bool, isFirst: Bool, in found: [SessionState.ID], now: Duration
+    ) {
         for session in found {
             guard sessions[session]?.allows(key) == true else { continue }
-            let isNews = sessions[session]?.answered(key, has: has, isFirst: isFirst, limit: limits.peersPerSession)
-            if isNews == true { greet(key, in: session) }
+            let isNews = sessions[session]?.answered(
+                key, has: has, isFirst: isFirst, limit: limits.peersPerSession, now: now)
+            if isNews == true { greet(key, in: session, now: now) }
             advanceBacklog(of: session)
         }
     }
@@ -110,7 +113,7 @@ extension Client {
         for session in want.sessions {
             sessions[session]?.received(size)
         }
-        note(key, has: true, isFirst: isFirst, in: want.sessions)
+        note(key, has: true, isFirst: isFirst, in: want.sessions, now: now)
         withdraw(want, from: key)
         return .wanted(want.cid)
     }

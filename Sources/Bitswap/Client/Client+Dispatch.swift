@@ -33,10 +33,10 @@ extension Client {
             } else if !released.isEmpty {
                 let wants = inOrder(released)
                 released = []
-                for want in wants { gather(want) }
+                for want in wants { gather(want, now: now) }
                 for want in wants { place(want, now: now) }
                 for want in wants { askOthers(want) }
-                for want in wants { giveUpIfExhausted(want) }
+                for want in wants { giveUpIfExhausted(want, now: now) }
             } else {
                 return
             }
@@ -61,10 +61,10 @@ extension Client {
 
     // MARK: The audience
 
-    mutating func invite(_ key: PeerKey, to id: Want.ID, in session: SessionState.ID) {
+    mutating func invite(_ key: PeerKey, to id: Want.ID, in session: SessionState.ID, now: Duration) {
         guard wants[id]?[key] == nil else { return }
         wants[id]?.invite(key)
-        sessions[session]?.asked(key, limit: limits.peersPerSession)
+        sessions[session]?.asked(key, limit: limits.peersPerSession, now: now)
     }
 
     /// Whether a peer that keeps saying DONT_HAVE is tried once more: the longer it does, the more rarely.
@@ -73,12 +73,12 @@ extension Client {
     }
 
     /// Finds peers to ask for a want of which nobody was asked yet.
-    private mutating func gather(_ id: Want.ID) {
+    private mutating func gather(_ id: Want.ID, now: Duration) {
         guard let want = wants[id], want.phase == .open, want.audience.isEmpty else { return }
-        for session in want.sessions { gather(id, for: session) }
+        for session in want.sessions { gather(id, for: session, now: now) }
     }
 
-    mutating func gather(_ id: Want.ID, for session: SessionState.ID) {
+    mutating func gather(_ id: Want.ID, for session: SessionState.ID, now: Duration) {
         guard let state = sessions[session] else { return }
         let hasMembers = state.members.contains {
             peers[$0]?.isConnected == true && state.standing(of: $0).doubt < Self.doubtLimit
@@ -91,6 +91,12 @@ extension Client {
         }
         let known = candidates.count
         if state.reach == .any { candidates += rotated(listed, for: id) }
+        // As long as somebody may have it, who has had nothing so far is asked rarely, however quick it is to say so.
+        let isAnybodyHopeful = candidates.contains {
+            let standing = state.standing(of: $0)
+            return peers[$0]?.isConnected == true && standing.doubt < Self.doubtLimit
+                && (isFree(standing) || now - standing.quietSince < timing.routerDelay)
+        }
         for (index, key) in candidates.enumerated() where room > 0 {
             guard index < known || explorers > 0 else { break }
             guard canInvite(key, to: id) else { continue }
@@ -99,12 +105,14 @@ extension Client {
                 mustWait = true
                 continue
             }
-            guard !hasMembers || isHopeful(standing) else { continue }
-            invite(key, to: id, in: session)
+            guard !isAnybodyHopeful || isHopeful(standing) else { continue }
+            invite(key, to: id, in: session, now: now)
             room -= 1
             if index >= known { explorers -= 1 }
         }
-        if mustWait, wants[id]?.audience.isEmpty == true { sessions[session]?.backlog.append(id) }
+        let isWaiting = mustWait && wants[id]?.audience.isEmpty == true
+        wants[id]?.isInBacklog = isWaiting
+        if isWaiting { sessions[session]?.backlog.append(id) }
     }
 
     func canInvite(_ key: PeerKey, to id: Want.ID) -> Bool {
@@ -124,9 +132,12 @@ extension Client {
         return Array(keys[start...] + keys[..<start])
     }
 
-    /// Somebody has answered: wants that waited for that are asked.
-    mutating func advanceBacklog(of session: SessionState.ID) {
-        if let next = sessions[session]?.backlog.popFirst() { release(next) }
+    /// Somebody has answered: wants that waited for that are asked, or all of them.
+    mutating func advanceBacklog(of session: SessionState.ID, whole: Bool = false) {
+        while let next = sessions[session]?.backlog.popFirst() {
+            release(next)
+            if !whole { return }
+        }
     }
 
     // MARK: The owner
@@ -262,7 +273,7 @@ extension Client {
     }
 
     /// Ends what may ask nobody else. When all have said no: asks those that it seemed not worth asking.
-    private mutating func giveUpIfExhausted(_ id: Want.ID) {
+    private mutating func giveUpIfExhausted(_ id: Want.ID, now: Duration) {
         guard let want = wants[id], want.phase == .open else { return }
         for session in want.sessions where sessions[session]?.reach == .only {
             guard sessions[session]?.named.allSatisfy({ isNegative($0, for: want) }) == true else { continue }
@@ -270,7 +281,8 @@ extension Client {
                 finish(waiter, .notFound, "no peer that may be asked has the block \(want.cid)")
             }
         }
-        guard let want = wants[id], want.owner == nil, want.openQuestions == 0, !hasHolder(want) else { return }
+        guard let want = wants[id], want.owner == nil, want.openQuestions == 0, !want.isInBacklog, !hasHolder(want)
+        else { return }
         var isInvited = false
         for session in want.sessions {
             guard let state = sessions[session] else { continue }
@@ -278,7 +290,7 @@ extension Client {
             var room = limits.questionsPerWant
             for key in others where room > 0 {
                 guard canInvite(key, to: id), isFree(state.standing(of: key)) else { continue }
-                invite(key, to: id, in: session)
+                invite(key, to: id, in: session, now: now)
                 room -= 1
                 isInvited = true
             }

@@ -13,10 +13,11 @@ extension Client {
         }
         peers[key]?.standing = standing
         peers[key]?.isConnected = true
+        peers[key]?.isThrottled = isThrottled
         peers[key]?.dialing.due = nil
         connected.append(key)
         list(key)
-        for session in sessions.keys.sorted() { welcome(key, to: session) }
+        for session in sessions.keys.sorted() { welcome(key, to: session, now: now) }
         return flush(now)
     }
 
@@ -41,6 +42,7 @@ extension Client {
             guard let state = sessions[session], state.wantCount > 0 else { continue }
             sessions[session]?.disconnected(key)
             for want in state.wants where wants[want]?[key] != nil { lose(want, key) }
+            advanceBacklog(of: session, whole: true)
             if isDialed(key, by: state) { scheduleDial(key, now: now) }
         }
         return flush(now)
@@ -74,7 +76,7 @@ extension Client {
     }
 
     /// A peer has come: what a session wants is asked of it, if it is one of those that the session asks.
-    private mutating func welcome(_ key: PeerKey, to session: SessionState.ID) {
+    private mutating func welcome(_ key: PeerKey, to session: SessionState.ID, now: Duration) {
         guard let state = sessions[session], state.wantCount > 0, state.allows(key) else { return }
         let isOwn = state.named.contains(key) || state.standing(of: key).isMember
         guard isOwn || peers[key]?.isListed == true else { return }
@@ -85,22 +87,35 @@ extension Client {
                 wants[id]?.update(key) { $0 = Relation(hasLied: $0.hasLied) }
                 release(id)
             } else if isOwn || state.standing(of: key).unanswered < limits.unansweredQuestions {
-                invite(key, to: id, in: session)
+                invite(key, to: id, in: session, now: now)
                 release(id)
             }
         }
     }
 
     /// A peer has turned out to be of use to a session: all that it wants is asked of it.
-    mutating func greet(_ key: PeerKey, in session: SessionState.ID) {
+    mutating func greet(_ key: PeerKey, in session: SessionState.ID, now: Duration) {
         sessions[session]?.backlog = []
         for id in sessions[session]?.wants ?? [] {
             guard let want = wants[id], want.phase == .open, want[key] == nil, want.sessions.contains(session) else {
                 continue
             }
-            invite(key, to: id, in: session)
+            invite(key, to: id, in: session, now: now)
             release(id)
         }
+    }
+
+    /// Asks for no further blocks for now, of anybody or of these peers, because what was asked for is more than may come in;
+    /// or asks again.
+    mutating func throttle(everybody: Bool, peers shut: Set<PeerID>, now: Duration) -> Effects {
+        for key in connected {
+            let isThrottled = everybody || peers[key].map { shut.contains($0.id) } == true
+            guard peers[key]?.isThrottled != isThrottled else { continue }
+            peers[key]?.isThrottled = isThrottled
+            if !isThrottled { roomy.append(key) }
+        }
+        isThrottled = everybody
+        return flush(now)
     }
 
     // MARK: What is sent
@@ -212,7 +227,7 @@ extension Client {
         sessions[session]?.found(key, limit: limits.peersPerSession)
         if state.isObserved { effects.events.append((session, .found(provider.peer))) }
         if peers[key]?.isConnected == true {
-            greet(key, in: session)
+            greet(key, in: session, now: now)
         } else {
             dial(key)
         }

@@ -99,8 +99,8 @@ extension Client {
         if session.searches > 0 {
             sessions[id]?.searchCursor += needy.count
             for want in needy { broadcast(want, for: session, now: now) }
-            for _ in needy { advanceBacklog(of: id) }
         }
+        for _ in needy { advanceBacklog(of: id) }
         if session.reach == .any {
             emit(first) { .askedRouter($0) }
             effects.searches.append(Search(cid: cid, session: id))
@@ -153,7 +153,7 @@ extension Client {
             }
         }
         for key in others where room > 0 && canInvite(key, to: id) {
-            invite(key, to: id, in: session.id)
+            invite(key, to: id, in: session.id, now: now)
             room -= 1
             count += 1
         }

@@ -81,6 +81,8 @@ struct Client {
     /// Rises with what sessions are given.
     var virtualTime: UInt64 = 0
     var observers = 0
+    /// Nothing more is asked of anybody for now.
+    var isThrottled = false
 
     // What a mutation leaves to be settled at its end.
     var effects = Effects()
@@ -202,7 +204,7 @@ struct Client {
                 wants[waiter.want]?.phase = .open
                 emit(waiter.want) { .opened($0) }
             } else if want.sessions.first != waiter.session {
-                gather(waiter.want, for: waiter.session)
+                gather(waiter.want, for: waiter.session, now: now)
             }
             startDials(of: waiter.session, now: now)
             scheduleSearch(of: waiter.session, after: timing.routerDelay, now: now)

@@ -49,6 +49,9 @@ struct ClientPeer {
 
     init(_ id: PeerID) { self.id = id }
 
+    /// Nothing more is asked of it for now: it has sent as much as it may.
+    var isThrottled = false
+
     /// It lied too often to be asked for anything.
     var isUntrusted: Bool { offence >= 4 }
 
@@ -92,7 +95,7 @@ struct ClientPeer {
 
     /// Whether one more block may be asked for: the window is kept to half a block.
     func hasRoom(_ limits: BitswapLimits) -> Bool {
-        guard isConnected, debts.count < limits.outstandingWantsPerPeer else { return false }
+        guard isConnected, !isThrottled, debts.count < limits.outstandingWantsPerPeer else { return false }
         guard !debts.isEmpty else { return true }
         let window = estimate.window(initial: limits.initialRequestWindow, maximum: limits.requestWindow)
         return owedBytes + owedBytes / debts.count / 2 <= window

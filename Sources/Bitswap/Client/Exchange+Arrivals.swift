@@ -27,7 +27,11 @@ extension Exchange {
         perform(effects)
         if !isReachable { revive(known) }
         if message.unreadableBlocks > 0 { refuse(message.unreadableBlocks, from: peer) }
-        if message.blocks.isEmpty { whenStored() } else { receive(message.blocks, from: known, whenStored: whenStored) }
+        if message.blocks.isEmpty {
+            whenStored()
+        } else {
+            receive(message.blocks, of: message.byteCount, from: known, whenStored: whenStored)
+        }
     }
 
     /// Who speaks Bitswap to us may be asked, even if the way to it failed before.
@@ -39,13 +43,27 @@ extension Exchange {
         perform(effects)
     }
 
+    /// Bytes came from a peer: they count in the budget of what may come.
+    func arrived(_ bytes: Int, from peer: PeerID) {
+        if intake.received(bytes, from: peer) { throttle() }
+    }
+
+    /// Asks for more, or for nothing more, as what may come in allows.
+    func throttle() {
+        perform(
+            client.withLockedValue {
+                $0.throttle(everybody: intake.isShut, peers: intake.shutPeers, now: time.now())
+            })
+    }
+
     /// Part of a message came.
     func progressed(_ peer: PeerID) {
         client.withLockedValue { $0.progressed(peer, now: time.now()) }
     }
 
     private func receive(
-        _ received: [Message.ReceivedBlock], from known: ExchangePeer, whenStored: @escaping @Sendable () -> Void
+        _ received: [Message.ReceivedBlock], of messageBytes: Int, from known: ExchangePeer,
+        whenStored: @escaping @Sendable () -> Void
     ) {
         let peer = known.id
         // Only what was asked of this peer is worth a hash.
@@ -81,11 +99,18 @@ extension Exchange {
                 blocks: arrivals.blocks + arrivals.duplicateBlocks, bytes: arrivals.bytes + arrivals.duplicateBytes)
         }
         if refused > 0 { refuse(refused, from: peer) }
-        if accepted.isEmpty {
-            whenStored()
-        } else {
-            ingest.append(Ingest.Arrival(blocks: accepted, peer: peer, whenStored: whenStored))
+        guard !accepted.isEmpty else { return whenStored() }
+        if arrivals.bytes < messageBytes / 2 {
+            // What was not wanted is not kept for the sake of what was.
+            accepted = accepted.map { Block(unchecked: ByteBuffer(bytes: $0.bytes.readableBytesView), cid: $0.cid) }
         }
+        let bytes = arrivals.bytes
+        if intake.unstored(bytes) { throttle() }
+        ingest.append(
+            Ingest.Arrival(blocks: accepted, peer: peer) { [self] in
+                if intake.unstored(-bytes) { throttle() }
+                whenStored()
+            })
     }
 
     /// The hash function is the sender's word, but only functions that the package computes are accepted, and the result
@@ -125,7 +150,7 @@ extension Exchange {
         for await _ in ingest.signal.raised {
             while let batch = ingest.takeAll() {
                 await store(batch)
-                for arrival in batch { arrival.whenStored?() }
+                for arrival in batch { arrival.whenStored() }
             }
         }
     }

@@ -7,6 +7,8 @@ import NIOConcurrencyHelpers
 /// The way out of our wants: one task per peer, woken when there is something to ask of it or to take back.
 extension Exchange {
     private static let entriesPerMessage = 1_024
+    /// The same while peers have not taken more than all of them may leave.
+    private static let fewEntries = 64
     /// Bytes of wantlists written to a peer and not yet taken by the socket, past which what follows stays where it can
     /// still be changed.
     private static let outstandingBytes = 256 << 10
@@ -20,9 +22,9 @@ extension Exchange {
         for await _ in peer.requests.wake.raised {
             do {
                 while client.withLockedValue({ $0.hasEntries(for: peer.id) }),
-                    peer.requests.outstandingBytes < Self.outstandingBytes
+                    let limit = entriesPerMessage(to: peer)
                 {
-                    guard try await sendWantlist(to: peer) else { break }
+                    guard try await sendWantlist(to: peer, limit: limit) else { break }
                     failures = 0
                 }
             } catch {
@@ -37,18 +39,31 @@ extension Exchange {
         }
     }
 
+    /// Nil while what was written to the peer is still to be taken by it.
+    private func entriesPerMessage(to peer: ExchangePeer) -> Int? {
+        let outstanding = peer.requests.outstandingBytes
+        guard wantlistBytes.withLockedValue({ $0 }) >= configuration.limits.wantlistBytes else {
+            return outstanding < Self.outstandingBytes ? Self.entriesPerMessage : nil
+        }
+        account.hit(.wantlistBytes)
+        return outstanding == 0 ? Self.fewEntries : nil
+    }
+
     /// Returns whether there was anything to send.
-    private func sendWantlist(to peer: ExchangePeer) async throws -> Bool {
+    private func sendWantlist(to peer: ExchangePeer, limit: Int) async throws -> Bool {
         let outlet = try await peer.requests.outlet(in: network)
         let (taken, effects) = client.withLockedValue {
-            $0.takeEntries(for: peer.id, limit: Self.entriesPerMessage, version: outlet.version, now: time.now())
+            $0.takeEntries(for: peer.id, limit: limit, version: outlet.version, now: time.now())
         }
         perform(effects)
         guard !taken.isEmpty else { return false }
         var encoder = MessageEncoder(version: outlet.version, entries: taken.entries, isFull: taken.isFull, capacity: 0)
         let frame = encoder.finish(pendingBytes: 0)
         let counts = Account.Entries(taken.entries)
-        peer.requests.write(frame, on: outlet) { [self, bytes = frame.readableBytes] error in
+        let bytes = frame.readableBytes
+        wantlistBytes.withLockedValue { $0 += bytes }
+        peer.requests.write(frame, on: outlet) { [self] error in
+            wantlistBytes.withLockedValue { $0 -= bytes }
             if error == nil {
                 account.wantlistSent(counts, bytes: bytes)
             } else {

@@ -8,7 +8,7 @@ final class Ingest: Sendable {
         var blocks: [Block]
         var peer: PeerID
         /// Opens the window of the stream that the blocks came on.
-        var whenStored: (@Sendable () -> Void)?
+        var whenStored: @Sendable () -> Void
     }
 
     let signal = Signal()

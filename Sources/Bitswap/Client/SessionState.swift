@@ -15,8 +15,11 @@ struct SessionState {
         var hitRate = 0.5
         /// Questions that it has not answered yet, as long as it is no member.
         var unanswered = 0
+        /// When it answered last, or was first asked what it has not answered.
+        var quietSince: Duration = .zero
 
-        mutating func answered(has: Bool, isFirst: Bool) {
+        mutating func answered(has: Bool, isFirst: Bool, now: Duration) {
+            quietSince = now
             if has {
                 doubt = 0
             } else if isFirst {
@@ -94,16 +97,19 @@ struct SessionState {
         blockBytes = blockBytes.map { $0 + (Double(bytes) - $0) / 8 } ?? Double(bytes)
     }
 
-    mutating func asked(_ peer: PeerKey, limit: Int) {
-        guard makeRoom(for: peer, limit: limit) else { return }
-        if standings[peer]?.isMember != true { standings[peer, default: Standing()].unanswered += 1 }
+    mutating func asked(_ peer: PeerKey, limit: Int, now: Duration) {
+        guard makeRoom(for: peer, limit: limit), standings[peer]?.isMember != true else { return }
+        var standing = standing(of: peer)
+        if standing.unanswered == 0 { standing.quietSince = now }
+        standing.unanswered += 1
+        standings[peer] = standing
     }
 
     /// Returns whether the peer is a member from now on, or hoped for again.
-    mutating func answered(_ peer: PeerKey, has: Bool, isFirst: Bool, limit: Int) -> Bool {
+    mutating func answered(_ peer: PeerKey, has: Bool, isFirst: Bool, limit: Int, now: Duration) -> Bool {
         guard makeRoom(for: peer, limit: limit) else { return false }
         let before = standing(of: peer)
-        standings[peer, default: Standing()].answered(has: has, isFirst: isFirst)
+        standings[peer, default: Standing()].answered(has: has, isFirst: isFirst, now: now)
         guard has else { return false }
         if !before.isMember {
             standings[peer]?.isMember = true

@@ -33,6 +33,8 @@ struct Want {
     private(set) var openQuestions = 0
     /// The peer that is to give the block, unless it has stalled.
     var owner: PeerKey?
+    /// It waits for somebody's answer to another want before anybody is asked.
+    var isInBacklog = false
 
     init(id: ID, cid: CID, since: Duration, tie: UInt64) {
         self.id = id
@@ -46,6 +48,7 @@ struct Want {
     mutating func invite(_ peer: PeerKey) {
         guard relations[peer] == nil else { return }
         relations[peer] = Relation()
+        isInBacklog = false
         audience.append(peer)
     }
 

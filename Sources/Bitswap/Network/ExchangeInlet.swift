@@ -10,18 +10,33 @@ public final class ExchangeInlet {
     private let exchange: Exchange
     private let peer: PeerID
     private let credit: Credit
+    private let stream: Intake.StreamID
+    private let reset: @Sendable () -> Void
     private var frames: FrameReader
     private var decoder: MessageDecoder
+    /// What the intake was last told that this holds.
+    private var heldBytes = 0
 
-    /// - Parameter release: called from any thread with the number of bytes that the sender may send again.
-    public init(_ exchange: Exchange, peer: PeerID, release: @escaping @Sendable (Int) -> Void) {
+    /// - Parameters:
+    ///   - release: called from any thread with the number of bytes that the sender may send again.
+    ///   - reset: called from any thread when the stream is to be ended at once, for want of memory. What comes after it is
+    ///     passed over.
+    public init(
+        _ exchange: Exchange, peer: PeerID, release: @escaping @Sendable (Int) -> Void,
+        reset: @escaping @Sendable () -> Void
+    ) {
         let limits = exchange.configuration.limits
         self.exchange = exchange
         self.peer = peer
-        credit = Credit(limit: limits.unstoredBytesPerStream, release: release)
+        self.reset = reset
+        stream = exchange.intake.join()
+        credit = Credit(
+            peer, intake: exchange.intake, limit: limits.unstoredBytesPerStream, release: release)
         frames = FrameReader(maximum: limits.messageBytes)
         decoder = MessageDecoder(limits: limits)
     }
+
+    deinit { exchange.intake.leave(stream) }
 
     /// Takes bytes in order, cut anywhere.
     ///
@@ -29,6 +44,8 @@ public final class ExchangeInlet {
     public func receive(_ bytes: ByteBuffer) throws(ExchangeError) {
         frames.append(bytes)
         credit.owe(bytes.readableBytes)
+        exchange.arrived(bytes.readableBytes, from: peer)
+        defer { holdPart() }
         do throws(ExchangeError) {
             while let frame = try frames.next() {
                 let message = try decoder.decode(frame)
@@ -41,8 +58,15 @@ public final class ExchangeInlet {
             exchange.malformed(error, from: peer)
             throw error
         }
-        credit.releaseOwed()
+        credit.release()
         if frames.pendingBytes > 0 { exchange.progressed(peer) }
+    }
+
+    private func holdPart() {
+        let held = frames.heldBytes
+        guard held != heldBytes else { return }
+        heldBytes = held
+        exchange.intake.holds(held, of: stream, reset: reset)
     }
 
     /// The peer has ended the stream. Throws when that was in the middle of a message.
@@ -54,14 +78,18 @@ public final class ExchangeInlet {
     }
 
     /// What the sender's window is owed, and what stands against it.
-    private final class Credit: Sendable {
+    private final class Credit: Intake.Window {
         private let state = NIOLockedValueBox((owed: 0, held: 0))
+        private let peer: PeerID
+        private let intake: Intake
         private let limit: Int
-        private let release: @Sendable (Int) -> Void
+        private let open: @Sendable (Int) -> Void
 
-        init(limit: Int, release: @escaping @Sendable (Int) -> Void) {
+        init(_ peer: PeerID, intake: Intake, limit: Int, release: @escaping @Sendable (Int) -> Void) {
+            self.peer = peer
+            self.intake = intake
             self.limit = limit
-            self.release = release
+            open = release
         }
 
         func owe(_ count: Int) { state.withLockedValue { $0.owed += count } }
@@ -69,16 +97,17 @@ public final class ExchangeInlet {
 
         func settle(_ count: Int) {
             state.withLockedValue { $0.held -= count }
-            releaseOwed()
+            release()
         }
 
-        func releaseOwed() {
+        func release() {
+            guard intake.admits(self, of: peer) else { return }
             let count = state.withLockedValue { state in
                 guard state.held <= limit else { return 0 }
                 defer { state.owed = 0 }
                 return state.owed
             }
-            if count > 0 { release(count) }
+            if count > 0 { open(count) }
         }
     }
 }

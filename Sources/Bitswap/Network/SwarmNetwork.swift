@@ -186,6 +186,8 @@ private final class InboundMessages: StreamHandler {
             } else {
                 eventLoop.execute { window.value.consume(count) }
             }
+        } reset: {
+            eventLoop.execute { window.value.reset() }
         }
     }
 

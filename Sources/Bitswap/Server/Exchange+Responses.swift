@@ -40,7 +40,7 @@ extension Exchange {
             schedule.settle(turn, granted: budget, actual: 0, now: time.now())
             throw error
         }
-        let envelope = peer.state.withLockedValue { $0.ledger.next(budget: budget, version: outlet.version) }
+        let envelope = changeWants(of: peer) { $0.ledger.next(budget: budget, version: outlet.version) }
         await send(envelope, of: budget, to: peer, turn, on: outlet)
         return true
     }
@@ -57,7 +57,7 @@ extension Exchange {
         peer.responses.write(frame, on: outlet) { [self] error in
             let now = time.now()
             if error == nil {
-                peer.state.withLockedValue { $0.ledger.sent(envelope) }
+                changeWants(of: peer) { $0.ledger.sent(envelope) }
                 schedule.drained(turn, bytes: bytes, ahead: ahead, since: start, now: now)
                 account.answersSent(
                     Account.Answers(envelope), bytes: bytes,

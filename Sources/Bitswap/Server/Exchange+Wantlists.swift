@@ -7,11 +7,12 @@ import NIOConcurrencyHelpers
 /// What peers want, on its way into their ledgers, and what comes into the store, on its way to who waits for it.
 ///
 /// A peer's ledger and the subscriptions of all peers change together: the lock of the subscriptions is taken within that
-/// of the peer, never the other way round.
+/// of the peer, never the other way round. So is that of the budget of all wants.
 extension Exchange {
     func receive(wantlist message: Message, from peer: ExchangePeer) {
         let now = time.now()
-        let changes = peer.state.withLockedValue { state in
+        let bytes = message.entries.reduce(0) { $0 + $1.cid.wantBytes }
+        let changes = changeWants(of: peer, addingAtMost: bytes) { state in
             guard !state.hasEnded else { return Ledger.Changes() }
             let changes = state.ledger.apply(message.entries, isFull: message.isFull, now: now)
             enter(changes, of: peer)
@@ -21,6 +22,22 @@ extension Exchange {
         peer.responses.wake.raise()
     }
 
+    /// Changes a peer's ledger, with the budget of all wants kept in step: up to so many bytes of it are taken for what is to
+    /// be added, and what was not needed or is gone is given back.
+    func changeWants<Result>(
+        of peer: ExchangePeer, addingAtMost bytes: Int = 0, _ body: (inout ExchangePeer.State) -> Result
+    ) -> Result {
+        peer.state.withLockedValue { state in
+            let before = state.ledger.heldBytes
+            let reserved = bytes == 0 ? 0 : wantBudget.withLockedValue { $0.reserve(bytes, for: before) }
+            state.ledger.room = before + reserved
+            let result = body(&state)
+            let unused = before + reserved - state.ledger.heldBytes
+            if unused != 0 { wantBudget.withLockedValue { $0.bytes -= unused } }
+            return result
+        }
+    }
+
     /// Looks up what the peer wants, one batch. Returns whether there was anything.
     func lookUp(for peer: ExchangePeer) async -> Bool {
         let items = peer.state.withLockedValue { $0.ledger.takeLookups(limit: Self.lookupBatch) }
@@ -28,7 +45,7 @@ extension Exchange {
         let arrivals = subscriptions.withLockedValue { $0.arrivals }
         let sizes = await sizes(of: items.map(\.cid), for: peer)
         let now = time.now()
-        let (changes, isStale) = peer.state.withLockedValue { state in
+        let (changes, isStale) = changeWants(of: peer) { state in
             // Only what is absent concerns the others.
             guard sizes.contains(nil) else {
                 let changes = state.ledger.resolve(items, sizes: sizes, now: now, room: 0)
@@ -36,7 +53,7 @@ extension Exchange {
                 return (changes, false)
             }
             return subscriptions.withLockedValue { subscriptions in
-                let room = subscriptions.room(for: state.ledger.subscriptionCount)
+                let room = subscriptions.room(for: state.ledger.subscriptionBytes)
                 let changes = state.ledger.resolve(items, sizes: sizes, now: now, room: room)
                 subscriptions.remove(changes.unsubscribed, of: peer)
                 subscriptions.add(changes.subscribed, of: peer)
@@ -80,7 +97,9 @@ extension Exchange {
     private func give(_ cid: CID, size: Int, to peer: ExchangePeer) {
         var changes = Ledger.Changes()
         let now = time.now()
-        let isAwaited = peer.state.withLockedValue { $0.ledger.available(cid, size: size, now: now, &changes) }
+        let isAwaited = changeWants(of: peer, addingAtMost: cid.wantBytes) {
+            $0.ledger.available(cid, size: size, now: now, &changes)
+        }
         count(changes)
         if isAwaited { peer.responses.wake.raise() }
     }
@@ -89,8 +108,8 @@ extension Exchange {
     func vanish(_ items: [Ledger.Item], for peer: ExchangePeer) {
         let now = time.now()
         for item in items {
-            let changes = peer.state.withLockedValue { state in
-                let room = subscriptions.withLockedValue { $0.room(for: state.ledger.subscriptionCount) }
+            let changes = changeWants(of: peer) { state in
+                let room = subscriptions.withLockedValue { $0.room(for: state.ledger.subscriptionBytes) }
                 let changes = state.ledger.vanished(item, now: now, room: room)
                 enter(changes, of: peer)
                 return changes
@@ -101,7 +120,7 @@ extension Exchange {
 
     /// Forgets what a peer wants: it is gone, or there is no way to it.
     func forgetWants(of peer: ExchangePeer, forGood: Bool) {
-        peer.state.withLockedValue { state in
+        changeWants(of: peer) { state in
             enter(state.ledger.clear(), of: peer)
             if forGood { state.hasEnded = true }
         }

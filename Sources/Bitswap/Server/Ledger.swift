@@ -52,10 +52,17 @@ struct Ledger {
     private enum Budget: Int {
         case wants, subscriptions
 
+        func bytes(_ cid: CID) -> Int {
+            switch self {
+            case .wants: cid.wantBytes
+            case .subscriptions: cid.subscriptionBytes
+            }
+        }
+
         func limit(isPerPeer: Bool) -> BitswapLimit {
             switch self {
-            case .wants: .wantsPerPeer
-            case .subscriptions: isPerPeer ? .subscriptionsPerPeer : .subscriptions
+            case .wants: isPerPeer ? .wantsPerPeer : .wantBytes
+            case .subscriptions: isPerPeer ? .subscriptionsPerPeer : .subscriptionBytes
             }
         }
     }
@@ -71,7 +78,10 @@ struct Ledger {
     /// The order of giving wants up, made when a budget is full and let go of when it is not.
     private var victims: [Heap<Turn>?] = [nil, nil]
     private var lastSerial: UInt64 = 0
+    /// Bytes that the wants may count for now, for the sake of other peers.
+    var room = Int.max
     private(set) var subscriptionCount = 0
+    private(set) var subscriptionBytes = 0
     /// Bytes of blocks that wait for their turn.
     var queuedBytes = 0
     var sentBytes = 0
@@ -89,6 +99,7 @@ struct Ledger {
     var count: Int { table.count }
     /// Wants that are not subscriptions.
     var heldCount: Int { table.count - subscriptionCount }
+    var heldBytes: Int { table.bytes - subscriptionBytes + subscriptionCount * CID.subscriptionOverhead }
     var hasWork: Bool { hasLookups || hasAnswers }
     var hasLookups: Bool { !lookups.isEmpty }
     var hasAnswers: Bool { !blocks.isEmpty || !haves.isEmpty || !dontHaves.isEmpty }
@@ -132,8 +143,9 @@ struct Ledger {
                 let want = Want(cid: entry.cid, type: type, priority: entry.priority, sendDontHave: sendDontHave)
                 if let slot = table.slot(of: want.cid) {
                     update(slot, want, now, &changes)
-                } else if makeRoom(.wants, for: want.priority, &changes) {
-                    insert(want, now)
+                } else {
+                    let newcomer = WantTable.Entry(want, since: now)
+                    if makeRoom(.wants, for: newcomer, &changes) { insert(newcomer) }
                 }
             }
         }
@@ -154,12 +166,11 @@ struct Ledger {
         }
     }
 
-    private mutating func insert(_ want: Want, _ now: Duration) {
+    private mutating func insert(_ newcomer: WantTable.Entry) {
         lastSerial += 1
-        let slot = table.insert(
-            WantTable.Entry(
-                cid: want.cid, since: now, serial: lastSerial, priority: want.priority, type: want.type,
-                sendDontHave: want.sendDontHave, state: .new))
+        var newcomer = newcomer
+        newcomer.serial = lastSerial
+        let slot = table.insert(newcomer)
         lookups.append(Place(slot: slot, serial: lastSerial))
         enroll(slot, .wants)
     }
@@ -185,7 +196,9 @@ struct Ledger {
         case .denied:
             lookUpAgain(slot, want, now)
         case .absent:
-            guard makeRoom(.wants, for: want.priority, &changes) else { return }
+            var newcomer = table[slot]
+            newcomer.priority = want.priority
+            guard makeRoom(.wants, for: newcomer, &changes) else { return }
             unsubscribe(slot, &changes)
             lookUpAgain(slot, want, now)
         }
@@ -234,8 +247,13 @@ struct Ledger {
     }
 
     private mutating func unsubscribe(_ slot: Int32, _ changes: inout Changes) {
-        subscriptionCount -= 1
+        leaveSubscriptions(slot)
         changes.unsubscribed.append(table[slot].cid)
+    }
+
+    private mutating func leaveSubscriptions(_ slot: Int32) {
+        subscriptionCount -= 1
+        subscriptionBytes -= table[slot].cid.subscriptionBytes
     }
 
     /// Forgets all wants.
@@ -249,6 +267,7 @@ struct Ledger {
         subscriptions = []
         victims = [nil, nil]
         subscriptionCount = 0
+        subscriptionBytes = 0
         queuedBytes = 0
         return changes
     }
@@ -257,18 +276,25 @@ struct Ledger {
 
     /// Makes room for one more in a budget, at the cost of what has a lower priority. Returns whether there is room; if not,
     /// the newcomer is dropped.
+    ///
+    /// `isCounted` is whether the newcomer counts in the budget already.
     private mutating func makeRoom(
-        _ budget: Budget, for priority: Int32, within allowance: Int = .max, besides own: Int = 0,
+        _ budget: Budget, for newcomer: WantTable.Entry, within room: Int? = nil, isCounted: Bool = false,
         _ changes: inout Changes
     ) -> Bool {
-        let (count, limit) =
+        var (count, bytes, limit) =
             switch budget {
-            case .wants: (heldCount, limits.wantsPerPeer)
-            case .subscriptions: (subscriptionCount, limits.subscriptionsPerPeer)
+            case .wants: (heldCount, heldBytes, limits.wantsPerPeer)
+            case .subscriptions: (subscriptionCount, subscriptionBytes, limits.subscriptionsPerPeer)
             }
-        if count - own < min(limit, allowance) { return true }
-        changes.dropped[budget.limit(isPerPeer: limit <= allowance), default: 0] += 1
-        guard let victim = lowest(budget), table[victim].priority < priority else { return false }
+        if isCounted { count -= 1 } else { bytes += budget.bytes(newcomer.cid) }
+        let isFull = count >= limit
+        let room = room ?? self.room
+        if !isFull, bytes <= room { return true }
+        changes.dropped[budget.limit(isPerPeer: isFull), default: 0] += 1
+        guard let victim = lowest(budget), table[victim].priority < newcomer.priority else { return false }
+        let freed = budget.bytes(table[victim].cid)
+        guard bytes - freed <= room || freed >= budget.bytes(newcomer.cid) else { return false }
         victims[budget.rawValue]?.removeMin()
         remove(victim, &changes)
         return true
@@ -343,7 +369,7 @@ struct Ledger {
 
     /// What the look-up found: for each want the size of its block in bytes, or nil when we do not hold it.
     ///
-    /// `room` is how many subscriptions this peer may have now, for the sake of others.
+    /// `room` is how many bytes this peer's subscriptions may take now, for the sake of others.
     mutating func resolve(_ items: [Item], sizes: [Int?], now: Duration, room: Int) -> Changes {
         var changes = Changes()
         expire(now: now, &changes)
@@ -362,10 +388,11 @@ struct Ledger {
     /// Keeps the want of a block that we do not hold; if there is no room for that, its peer is only told so.
     private mutating func subscribe(_ slot: Int32, _ now: Duration, room: Int, _ changes: inout Changes) {
         renumber(slot)
-        if makeRoom(.subscriptions, for: table[slot].priority, within: room, &changes) {
+        if makeRoom(.subscriptions, for: table[slot], within: room, &changes) {
             table[slot].state = .absent
             table[slot].since = now
             subscriptionCount += 1
+            subscriptionBytes += table[slot].cid.subscriptionBytes
             changes.subscribed.append(table[slot].cid)
             subscriptions.append(Place(slot: slot, serial: lastSerial))
             enroll(slot, .subscriptions)
@@ -380,7 +407,7 @@ struct Ledger {
     /// The block has come into the store, and the subscription to it has ended. Returns whether there is an answer now.
     mutating func available(_ cid: CID, size: Int, now: Duration, _ changes: inout Changes) -> Bool {
         guard let slot = table.slot(of: cid), table[slot].state == .absent else { return false }
-        subscriptionCount -= 1
+        leaveSubscriptions(slot)
         guard table[slot].since + limits.subscriptionLifetime > now else {
             changes.expired += 1
             table.remove(slot)
@@ -388,7 +415,7 @@ struct Ledger {
         }
         // It counts as a want from here on.
         table[slot].state = .answering
-        guard makeRoom(.wants, for: table[slot].priority, besides: 1, &changes) else {
+        guard makeRoom(.wants, for: table[slot], isCounted: true, &changes) else {
             table.remove(slot)
             return false
         }

@@ -20,7 +20,7 @@ final class ResponseSchedule: Sendable {
     private let state: NIOLockedValueBox<State>
     private let waiting = Signal()
 
-    init(limits: BitswapLimits, bandwidth: BandwidthLimits = BandwidthLimits(), now: Duration) {
+    init(limits: BitswapLimits, bandwidth: BandwidthLimits, now: Duration) {
         state = NIOLockedValueBox(State(scheduler: Scheduler(limits: limits, bandwidth: bandwidth, now: now)))
     }
 

@@ -12,21 +12,23 @@ struct Subscriptions {
 
     private var subscribers: [Multihash: [Subscriber]] = [:]
     private(set) var count = 0
+    private var budget: SharedBudget
     /// How often blocks have come. A look-up that missed a block which came meanwhile is known by it.
     private(set) var arrivals: UInt64 = 0
-    private let limit: Int
 
-    init(limit: Int) { self.limit = limit }
+    /// - Parameter bytes: what all subscriptions may take.
+    init(bytes: Int) { budget = SharedBudget(limit: bytes) }
 
     func contains(_ key: Multihash) -> Bool { subscribers[key] != nil }
 
-    /// How many subscriptions a peer with so many may have in all.
-    ///
-    /// Never more than are free, so that however many peers want all there is, something is left for the next.
-    func room(for own: Int) -> Int { own + max(0, (limit - count - own) / 2) }
+    /// How many bytes the subscriptions of a peer may take in all, of which its own take so many.
+    func room(for own: Int) -> Int { budget.room(for: own) }
 
     mutating func add(_ cids: [CID], of peer: ExchangePeer) {
-        for cid in cids { subscribers[cid.multihash, default: []].append(Subscriber(peer: peer, cid: cid)) }
+        for cid in cids {
+            subscribers[cid.multihash, default: []].append(Subscriber(peer: peer, cid: cid))
+            budget.bytes += cid.subscriptionBytes
+        }
         count += cids.count
     }
 
@@ -39,6 +41,7 @@ struct Subscriptions {
             subscribers[cid.multihash]?.remove(at: index)
             if subscribers[cid.multihash]?.isEmpty == true { subscribers[cid.multihash] = nil }
             count -= 1
+            budget.bytes -= cid.subscriptionBytes
         }
         shrink()
     }
@@ -49,7 +52,10 @@ struct Subscriptions {
         guard !subscribers.isEmpty else { return [] }
         var taken: [(Subscriber, Int)] = []
         for (index, key) in keys.enumerated() {
-            for subscriber in subscribers.removeValue(forKey: key) ?? [] { taken.append((subscriber, index)) }
+            for subscriber in subscribers.removeValue(forKey: key) ?? [] {
+                taken.append((subscriber, index))
+                budget.bytes -= subscriber.cid.subscriptionBytes
+            }
         }
         count -= taken.count
         shrink()

@@ -40,6 +40,8 @@ struct WantTable {
     }
 
     private(set) var slots: [Entry] = []
+    /// Bytes that the wants count for in their budget.
+    private(set) var bytes = 0
     private var index: [CID: Int32] = [:]
     private var free: [Int32] = []
 
@@ -71,11 +73,13 @@ struct WantTable {
             slots.append(entry)
         }
         index[entry.cid] = slot
+        bytes += entry.cid.wantBytes
         return slot
     }
 
     mutating func remove(_ slot: Int32) {
         index[slots[Int(slot)].cid] = nil
+        bytes -= slots[Int(slot)].cid.wantBytes
         slots[Int(slot)].state = .none
         free.append(slot)
     }
@@ -100,4 +104,20 @@ struct WantTable {
         for (slot, entry) in live.enumerated() { index[entry.cid] = Int32(slot) }
         return moved
     }
+}
+
+extension WantTable.Entry {
+    init(_ want: Ledger.Want, since: Duration) {
+        self.init(
+            cid: want.cid, since: since, serial: 0, priority: want.priority, type: want.type,
+            sendDontHave: want.sendDontHave, state: .new)
+    }
+}
+
+extension CID {
+    /// Bytes of memory that a want of this takes at the most: in the table, in its index and in the queues.
+    var wantBytes: Int { 512 + (multihash.digestLength > 32 ? multihash.digestLength + 32 : 0) }
+    /// The same of a subscription, with its place among those of all peers.
+    var subscriptionBytes: Int { wantBytes + Self.subscriptionOverhead }
+    static let subscriptionOverhead = 256
 }

@@ -13,6 +13,8 @@ struct FrameReader {
 
     /// Bytes of a message whose rest is still to come.
     var pendingBytes: Int { buffer.readableBytes }
+    /// Bytes of memory that they take.
+    var heldBytes: Int { pendingBytes == 0 ? 0 : buffer.storageCapacity }
 
     mutating func append(_ bytes: ByteBuffer) {
         if buffer.readableBytes == 0 {
@@ -25,10 +27,20 @@ struct FrameReader {
 
     /// The next whole message, or nil when more bytes are needed.
     mutating func next() throws(ExchangeError) -> ByteBuffer? {
-        guard let (length, prefix) = try lengthPrefix() else { return nil }
-        guard buffer.readableBytes >= prefix + length else { return nil }
+        guard let (length, prefix) = try lengthPrefix(), buffer.readableBytes >= prefix + length else {
+            letGo()
+            return nil
+        }
         buffer.moveReaderIndex(forwardBy: prefix)
         return buffer.readSlice(length: length)
+    }
+
+    /// A few bytes do not keep the memory of the many that they came with.
+    private mutating func letGo() {
+        guard buffer.readableBytes < buffer.storageCapacity / 4 else { return }
+        let few = buffer
+        buffer = ByteBuffer()
+        if few.readableBytes > 0 { buffer.writeImmutableBuffer(few) }
     }
 
     private func lengthPrefix() throws(ExchangeError) -> (length: Int, prefix: Int)? {

@@ -84,7 +84,9 @@ public final class SimulatedNode: SimulatedPeer, @unchecked Sendable {
             self.node = node
             self.sender = sender
             self.stream = stream
-            inlet = ExchangeInlet(node.exchange, peer: sender.id) { [stream] in stream.release($0) }
+            inlet = ExchangeInlet(
+                node.exchange, peer: sender.id, release: { [stream] in stream.release($0) },
+                reset: { [weak stream] in stream?.reset() })
         }
 
         var takesPieces: Bool { node.misbehaviour == nil }
