@@ -13,7 +13,7 @@ SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help bench build demo test unit interop architecture consumer proto format lint test-secp256k1 test-tsan test-asan fuzz \
-        simulate clean packages packages-test
+        simulate seeds clean packages packages-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -24,7 +24,7 @@ build: packages ## the release binary, .build/release/bitswap
 demo: build ## two processes, two empty repositories, one block from one to the other
 	@$(INTEROP)/demo $(BITSWAP)
 
-test: packages-test architecture build unit interop ## all tests: units, real peers, command line, architecture
+test: packages-test architecture build unit seeds interop ## all tests: units, simulations, real peers, command line
 
 unit: packages-test ## unit tests alone (ARGS="--filter ..." narrows them)
 	$(SWIFT) test $(FLAGS) $(ARGS)
@@ -35,13 +35,20 @@ interop: packages-test build $(VENV)/.ready ## Kubo, py-libp2p, crashes and the 
 architecture: packages-test ## who may import whom, where C may be imported, how long a file may be
 	$(PYTHON) Tests/ArchitectureTests/check.py
 
-# SEED or SEEDS; SCENARIO is all, swarm, hostile, stalled or absent; with SIZE=small blocks and links are a 64th as large.
+# SEED or SEEDS; SCENARIO is all, swarm, hostile, stalled or absent; with SIZE=small nodes and blocks are fewer and smaller.
 SCENARIO  ?= all
 SEED      ?= 1
 SEEDS     ?= $(SEED)
 SIZE      ?= full
 simulate: packages-test ## scenarios on a simulated network, as a table (SCENARIO=hostile SEED=17 or SEEDS=1-100, SIZE=small)
 	$(SWIFT) run -c release $(FLAGS) Simulate $(SCENARIO) --seeds $(SEEDS) --size $(SIZE)
+
+seeds: packages-test ## a hundred seeds of the swarms, small ones: everybody finishes, and within bounds
+	$(SWIFT) build -c release --product Simulate $(FLAGS)
+	.build/release/Simulate swarm --seeds 1-100 --size small
+	.build/release/Simulate hostile --seeds 1-100 --size small
+	.build/release/Simulate stalled --seeds 1-3 --size small
+	.build/release/Simulate absent --seeds 1-3 --size small
 
 consumer: packages-test ## a small package outside that depends on this one by git tag
 	Tests/Consumer/check

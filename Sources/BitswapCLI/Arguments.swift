@@ -82,6 +82,30 @@ struct DurationArgument: CheckedArgument {
     }
 }
 
+/// A number of bytes, with or without a unit: `4096`, `512KiB`, `10MB`, `1.5GiB`.
+struct BytesArgument: CheckedArgument {
+    let text: String
+
+    private static let units: [(String, bytes: Double)] = [
+        ("KiB", 1_024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("TiB", 1_099_511_627_776), ("kB", 1e3), ("KB", 1e3),
+        ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("B", 1), ("", 1),
+    ]
+
+    func parse() throws -> Int {
+        guard let (unit, scale) = Self.units.first(where: { text.hasSuffix($0.0) }),
+            case let number = text.dropLast(unit.utf8.count), !number.isEmpty,
+            number.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }),
+            let count = Double(number)
+        else {
+            throw ValidationError("\"\(text)\" is not a number of bytes; write 4096, 512KiB, 10MB or 1.5GiB")
+        }
+        guard count * scale <= 1e15 else {
+            throw ValidationError("\"\(text)\" is more than any machine has; at most 1000TB are allowed")
+        }
+        return Int(count * scale)
+    }
+}
+
 /// The codecs that `block put` knows by name.
 enum CodecName: String, CaseIterable, ExpressibleByArgument {
     case raw

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Bitswap
 import BitswapNode
 import Logging
 import Multiformats
@@ -22,6 +23,31 @@ import Testing
     func durationsThatAreNone(text: String) {
         let error = #expect(throws: ValidationError.self) { try DurationArgument(text: text).value() }
         #expect(error?.message.contains("\"\(text)\"") == true)
+    }
+
+    @Test(arguments: [
+        ("0", 0), ("4096", 4_096), ("17B", 17), ("512KiB", 512 << 10), ("10MB", 10_000_000), ("10kB", 10_000),
+        ("1.5GiB", 3 << 29), ("1000TB", 1_000_000_000_000_000), ("1001TB", nil), ("", nil), ("MB", nil), ("-1", nil),
+        ("1e9", nil), ("10 MB", nil), ("10Mbit", nil), ("1.2.3MB", nil),
+    ])
+    func bytes(text: String, count: Int?) {
+        #expect((try? BytesArgument(text: text).value()) == count)
+    }
+
+    @Test func resourcesAreTakenOverAndOnesThatMakeNoSenseAreRefused() throws {
+        var configuration = Exchange.Configuration()
+        try ResourceOptions.parse([
+            "--upload", "10MB", "--upload-per-peer", "1MB", "--download", "5MB", "--download-per-peer", "512KiB",
+            "--exchange-memory", "64MiB",
+        ]).apply(to: &configuration)
+        #expect(
+            configuration.bandwidth
+                == BandwidthLimits(
+                    upload: 10_000_000, uploadPerPeer: 1_000_000, download: 5_000_000, downloadPerPeer: 512 << 10))
+        #expect((60 << 20...64 << 20).contains(configuration.limits.memory))
+        for words in [["--upload", "0"], ["--download", "much"], ["--exchange-memory", "31MiB"]] {
+            #expect(throws: (any Error).self) { try ResourceOptions.parse(words) }
+        }
     }
 
     @Test func addressesAreOfTCP() throws {

@@ -177,6 +177,20 @@ def garbage(t):
     t.check(exchange["refusedBlocks"] >= 20, f"{exchange['refusedBlocks']} refused blocks counted")
 
 
+@test("parts of messages of 4 MiB on hundreds of streams, of which the rest never comes", seconds=90)
+def parts_of_messages(t):
+    part = varint(MESSAGE) + os.urandom(250_000)
+    storm = Storm(t)
+
+    def attack(storm, number):
+        peer = storm.peer()
+        for _ in range(200):
+            peer.send(peer.open(), part)
+        peer.pump(0.05)
+
+    storm.run(attack, rounds=4, hits=["incomingBytes"])
+
+
 @test("wants and cancels in a storm", seconds=90)
 def wants_and_cancels(t):
     storm = Storm(t)

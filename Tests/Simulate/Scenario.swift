@@ -11,10 +11,10 @@ public protocol Scenario: Sendable {
     func play(seed: UInt64, replay: String) async throws -> Outcome
 }
 
-/// How large the blocks are, and the links alike: the story is the same.
+/// How large it all is: the story is the same.
 public enum ScenarioSize: String, Sendable, CaseIterable {
     case full
-    /// For many seeds in a short time.
+    /// For many seeds in a short time: fewer nodes, fewer blocks, and blocks and links of a 64th.
     case small
 
     /// What sizes and rates are divided by.

@@ -63,6 +63,13 @@ final class Pipe {
         for stream in lost { stream.fail(with: SimulatedNetworkError.disconnected) }
     }
 
+    /// The simulation is over: what is under way and its streams hold each other no longer.
+    func forgetStreams() {
+        for stream in streams { stream.forget() }
+        streams = []
+        arrived = []
+    }
+
     func remove(_ stream: SimulatedStream) { streams.removeAll { $0 === stream } }
 
     func setUnread(_ isUnread: Bool) {

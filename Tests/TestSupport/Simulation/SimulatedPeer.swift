@@ -42,6 +42,10 @@ public class SimulatedPeer: @unchecked Sendable {
 
     /// The simulation is over: links and peers hold each other no longer.
     func forgetLinks() {
+        for link in links {
+            link.pipes.0.forgetStreams()
+            link.pipes.1.forgetStreams()
+        }
         links = []
         linksByPeer = [:]
         linksToRestore = []

@@ -143,6 +143,13 @@ final class SimulatedStream: ExchangeOutlet, @unchecked Sendable {
         }
     }
 
+    /// What it carried is nobody's any more.
+    func forget() {
+        outgoing = []
+        arriving = []
+        inbox = nil
+    }
+
     // MARK: The receiver's end
 
     func arrived(_ bytes: Int) {
