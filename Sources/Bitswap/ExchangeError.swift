@@ -19,6 +19,8 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
         public static let unsupportedCID = Code(description: "unsupported CID")
         /// A message from a peer was not well-formed, or passed a limit.
         public static let malformedMessage = Code(description: "malformed message")
+        /// A text is no ``ProtocolPrefix``.
+        public static let invalidProtocolPrefix = Code(description: "invalid protocol prefix")
     }
 
     public let code: Code
