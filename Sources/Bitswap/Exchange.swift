@@ -22,6 +22,8 @@ public final class Exchange: Sendable {
         public var routerDelay: Duration = .seconds(1)
         /// How often a block is looked for again that nobody is known to have, to begin with; it becomes rarer.
         public var searchInterval: Duration = .seconds(10)
+        /// Who is given which blocks.
+        public var access = AccessPolicy()
 
         public init() {}
     }
