@@ -5,7 +5,8 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
     /// What went wrong; more may be added, so a `switch` over it needs a default.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         public let description: String
-        /// Each peer that may be asked has said that it does not have the block, has sent other bytes or cannot be reached.
+        /// Each peer that may be asked has said that it does not have the block, has sent other bytes or cannot be reached;
+        /// or none may be asked.
         public static let notFound = Code(description: "not found")
         /// No peer gave the block in the time allowed.
         public static let timedOut = Code(description: "timed out")

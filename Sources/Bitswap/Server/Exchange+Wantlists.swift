@@ -38,7 +38,8 @@ extension Exchange {
             }
             return subscriptions.withLockedValue { subscriptions in
                 let room = subscriptions.room(for: state.ledger.subscriptionCount)
-                let changes = state.ledger.resolve(items, sizes: sizes, now: now, room: room)
+                let changes = state.ledger.resolve(
+                    items, sizes: sizes, now: now, room: configuration.servesBlocks ? room : nil)
                 subscriptions.remove(changes.unsubscribed, of: peer)
                 subscriptions.add(changes.subscribed, of: peer)
                 return (changes, subscriptions.arrivals != arrivals)
@@ -65,6 +66,7 @@ extension Exchange {
     /// The sizes of blocks that are here for the peer. A store that cannot be read has nothing for it: it had better ask
     /// somebody else.
     private func sizes(of cids: [CID], for peer: ExchangePeer) async -> [Int?] {
+        guard configuration.servesBlocks else { return Array(repeating: nil, count: cids.count) }
         do {
             var sizes = try await store.sizes(of: cids.map(\.multihash))
             conceal(&sizes, of: cids, from: peer)

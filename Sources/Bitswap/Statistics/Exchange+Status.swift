@@ -12,11 +12,11 @@ extension Exchange {
     /// What a connected peer wants of us and was not given yet, the highest priority first; nil when it is not connected.
     public func wantlist(of peer: PeerID) -> [PeerWant]? {
         guard let peer = peers.withLockedValue({ $0[peer] }) else { return nil }
-        let access = configuration.access
+        let (access, servesBlocks) = (configuration.access, configuration.servesBlocks)
         return peer.state.withLockedValue { $0.ledger.table.slots }
             .filter { $0.state != .none }
             .map { entry in
-                let isDenied = access.decision(on: entry.cid, for: peer.id) != .serve
+                let isDenied = !servesBlocks || access.decision(on: entry.cid, for: peer.id) != .serve
                 return PeerWant(
                     cid: entry.cid, type: entry.type, priority: entry.priority,
                     isHeld: isDenied ? nil : entry.isKnownToBeHeld, isDenied: isDenied)
