@@ -29,6 +29,8 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Do not look for peers on the local network. This version never does; scripts may say so already.")
     var noMdns = false
 
+    @OptionGroup var exchange: ExchangeOptions
+
     func validate() throws {
         for address in listen + peer { _ = try address.value() }
     }
@@ -42,6 +44,7 @@ struct Serve: AsyncParsableCommand {
 
         var configuration = BitswapNode.Configuration()
         configuration.listen = listen.isEmpty ? try Self.defaultAddresses() : try listen.map { try $0.value() }
+        try exchange.apply(to: &configuration)
         let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)
         let responder = NodeResponder(node)
