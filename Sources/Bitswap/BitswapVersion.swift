@@ -21,9 +21,16 @@ public enum BitswapVersion: Sendable, Hashable, Comparable, CaseIterable, Custom
         }
     }
 
-    /// The version that a protocol identifier stands for, or nil when it is not one of Bitswap's.
-    public init?(_ protocolID: ProtocolID) {
-        guard let version = Self.allCases.first(where: { $0.protocolID == protocolID }) else { return nil }
+    /// The identifier by which streams of this version are negotiated in a network with this prefix.
+    public func protocolID(prefix: ProtocolPrefix?) -> ProtocolID {
+        prefix.map { ProtocolID($0.text + protocolID.name) } ?? protocolID
+    }
+
+    /// The version that a protocol identifier stands for, or nil when it is not one of Bitswap's in a network with this
+    /// prefix.
+    public init?(_ protocolID: ProtocolID, prefix: ProtocolPrefix? = nil) {
+        let version = Self.allCases.first { $0.protocolID(prefix: prefix) == protocolID }
+        guard let version else { return nil }
         self = version
     }
 

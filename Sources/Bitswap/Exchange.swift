@@ -24,6 +24,14 @@ public final class Exchange: Sendable {
         public var routerDelay: Duration = .seconds(1)
         /// How often a block is looked for again that nobody is known to have, to begin with; it becomes rarer.
         public var searchInterval: Duration = .seconds(10)
+        /// Who is given which blocks.
+        public var access = AccessPolicy()
+        /// Whether peers are given blocks. Off: their wants are answered with DONT_HAVE, if they ask to be told, without a
+        /// look into the store, and none is kept.
+        public var servesBlocks = true
+        /// Whether peers are asked for blocks. Off: a want is answered from the own store or ends at once as `notFound`; no
+        /// peer is asked, dialled or looked for.
+        public var fetchesBlocks = true
 
         public init() {}
     }

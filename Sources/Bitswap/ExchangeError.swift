@@ -5,7 +5,8 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
     /// What went wrong; more may be added, so a `switch` over it needs a default.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         public let description: String
-        /// Each peer that may be asked has said that it does not have the block, has sent other bytes or cannot be reached.
+        /// Each peer that may be asked has said that it does not have the block, has sent other bytes or cannot be reached;
+        /// or none may be asked.
         public static let notFound = Code(description: "not found")
         /// No peer gave the block in the time allowed.
         public static let timedOut = Code(description: "timed out")
@@ -19,6 +20,8 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
         public static let unsupportedCID = Code(description: "unsupported CID")
         /// A message from a peer was not well-formed, or passed a limit.
         public static let malformedMessage = Code(description: "malformed message")
+        /// A text is no ``ProtocolPrefix``.
+        public static let invalidProtocolPrefix = Code(description: "invalid protocol prefix")
     }
 
     public let code: Code

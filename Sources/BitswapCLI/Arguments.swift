@@ -1,4 +1,5 @@
 import ArgumentParser
+import Bitswap
 import Libp2p
 import Logging
 import Multiformats
@@ -56,6 +57,12 @@ struct PeerArgument: CheckedArgument {
     let text: String
 
     func parse() throws -> PeerID { try PeerID(text) }
+}
+
+struct ProtocolPrefixArgument: CheckedArgument {
+    let text: String
+
+    func parse() throws -> ProtocolPrefix { try ProtocolPrefix(text) }
 }
 
 /// A length of time with its unit: `500ms`, `30s`, `1.5m`, `2h`.

@@ -29,6 +29,7 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Do not look for peers on the local network. This version never does; scripts may say so already.")
     var noMdns = false
 
+    @OptionGroup var exchange: ExchangeOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
 
     func validate() throws {
@@ -44,6 +45,7 @@ struct Serve: AsyncParsableCommand {
 
         var configuration = BitswapNode.Configuration()
         configuration.listen = listen.isEmpty ? try Self.defaultAddresses() : try listen.map { try $0.value() }
+        try exchange.apply(to: &configuration)
         try resources.apply(to: &configuration.exchange)
         let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)

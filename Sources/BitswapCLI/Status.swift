@@ -74,6 +74,7 @@ struct Status: AsyncParsableCommand {
                 + Quantity.count(exchange.cancelsReceived, "cancel"))
         table.row("  we said", presences(exchange.havesSent, exchange.dontHavesSent))
         table.row("  wants dropped", Quantity.count(exchange.wantsDropped))
+        if exchange.wantsDenied > 0 { table.row("  wants denied", Quantity.count(exchange.wantsDenied)) }
     }
 
     private static func messages(_ exchange: ExchangeStatistics, into table: inout Table) {
@@ -163,6 +164,7 @@ struct Status: AsyncParsableCommand {
             ("wantHavesReceived", .integer(exchange.wantHavesReceived)),
             ("cancelsReceived", .integer(exchange.cancelsReceived)), ("havesSent", .integer(exchange.havesSent)),
             ("dontHavesSent", .integer(exchange.dontHavesSent)), ("wantsDropped", .integer(exchange.wantsDropped)),
+            ("wantsDenied", .integer(exchange.wantsDenied)),
             ("messagesReceived", .integer(exchange.messagesReceived)),
             ("messagesSent", .integer(exchange.messagesSent)),
             ("messageBytesReceived", json(exchange.incomingMessages)),

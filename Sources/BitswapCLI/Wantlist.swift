@@ -10,7 +10,7 @@ struct Wantlist: AsyncParsableCommand {
         discussion: """
             Prints one CID a line. With --peer: what that peer wants and was not given yet, whether it wants the block or \
             only to know who has it (HAVE), and with what priority, the highest first, and whether the node holds it: \
-            if not, the peer gets it when it comes.
+            if not, the peer gets it when it comes. One that is denied to the peer it does not get, held or not.
             """)
 
     @OptionGroup var options: CommonOptions
@@ -41,7 +41,7 @@ struct Wantlist: AsyncParsableCommand {
     static func json(_ want: PeerWant) -> JSON {
         .object([
             ("cid", JSON(want.cid)), ("type", .string(want.type.rawValue)), ("priority", .integer(Int(want.priority))),
-            ("held", want.isHeld.map { .bool($0) } ?? .null),
+            ("held", want.isHeld.map { .bool($0) } ?? .null), ("denied", .bool(want.isDenied)),
         ])
     }
 
@@ -50,7 +50,7 @@ struct Wantlist: AsyncParsableCommand {
         for want in wants {
             table.row(
                 "\(want.cid)", want.type == .block ? "block" : "HAVE", "priority \(want.priority)",
-                want.isHeld.map { $0 ? "held" : "not held" } ?? "-")
+                want.isDenied ? "denied" : want.isHeld.map { $0 ? "held" : "not held" } ?? "-")
         }
         return table
     }

@@ -30,6 +30,9 @@ public final class BitswapNode: Service {
         public var peers: [Multiaddr] = []
         public var exchange = Exchange.Configuration()
         public var swarm = SwarmConfiguration()
+        /// What the names of the Bitswap protocol begin with in a private network: blocks are exchanged only with peers that
+        /// have the same. Nil in the public one.
+        public var protocolPrefix: ProtocolPrefix?
 
         public init() {}
     }
@@ -69,7 +72,7 @@ public final class BitswapNode: Service {
         swarm = Swarm(
             identity: identity, configuration: configuration.swarm, eventLoopGroup: eventLoopGroup, metrics: metrics,
             logger: logger)
-        let network = SwarmNetwork(swarm)
+        let network = SwarmNetwork(swarm, protocolPrefix: configuration.protocolPrefix)
         exchange = Exchange(
             store: store, network: network, configuration: configuration.exchange, metrics: metrics, logger: logger)
         network.deliver(to: exchange)

@@ -144,15 +144,21 @@ import Testing
         let wants = [
             PeerWant(cid: cid, type: .block, priority: .max, isHeld: true),
             PeerWant(cid: cid, type: .have, priority: -1, isHeld: nil),
+            PeerWant(cid: cid, type: .block, priority: 1, isHeld: nil, isDenied: true),
         ]
         let told = try object(Wantlist.json(wants[0]))
         #expect(told["cid"] as? String == cid.description)
         #expect(told["type"] as? String == "block")
         #expect(told["priority"] as? Int == Int(Int32.max))
         #expect(told["held"] as? Bool == true)
+        #expect(told["denied"] as? Bool == false)
         #expect(try object(Wantlist.json(wants[1]))["held"] is NSNull)
+        #expect(try object(Wantlist.json(wants[2]))["denied"] as? Bool == true)
         #expect(
             Wantlist.table(wants).lines
-                == ["\(cid)  block  priority 2147483647  held", "\(cid)  HAVE   priority -1          -"])
+                == [
+                    "\(cid)  block  priority 2147483647  held", "\(cid)  HAVE   priority -1          -",
+                    "\(cid)  block  priority 1           denied",
+                ])
     }
 }

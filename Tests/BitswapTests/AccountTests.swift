@@ -110,6 +110,9 @@ import Testing
         account.wantsDropped(0, by: .wantsPerPeer)
         account.wantsDropped(7, by: .wantsPerPeer)
         #expect(account.statistics.wantsDropped == 7)
+        account.wantsDenied(0)
+        account.wantsDenied(3)
+        #expect(account.statistics.wantsDenied == 3)
         #expect(account.statistics.limitHits == ["wantsPerPeer": 7])
         expectAgreement(of: metrics, with: account.statistics)
     }
@@ -155,6 +158,7 @@ func expectAgreement(
     counter("wants_received", [("type", "have")], is: statistics.wantHavesReceived)
     counter("cancels_received", is: statistics.cancelsReceived)
     counter("wants_dropped", is: statistics.wantsDropped)
+    counter("wants_denied", is: statistics.wantsDenied)
     counter("presences_received", [("type", "have")], is: statistics.havesReceived)
     counter("presences_received", [("type", "dont_have")], is: statistics.dontHavesReceived)
     counter("presences_sent", [("type", "have")], is: statistics.havesSent)

@@ -171,8 +171,7 @@ final class BlockFlow: Sendable {
             do {
                 let sizes = try await exchange.store.sizes(of: cids.map(\.multihash))
                 let absent = zip(waiters, sizes).filter { $0.1 == nil }.map(\.0)
-                exchange.perform(
-                    exchange.client.withLockedValue { $0.open(absent, now: exchange.time.now()) })
+                exchange.miss(absent)
                 for (index, size) in sizes.enumerated() where size != nil {
                     try await takeFromStore(cids[index], for: waiters[index])
                 }
@@ -183,13 +182,11 @@ final class BlockFlow: Sendable {
     }
 
     private func takeFromStore(_ cid: CID, for waiter: Client.WaiterID) async throws {
-        let bytes = try await exchange.store.get(cid.multihash)
+        // It may have been removed since it was looked up.
+        guard let bytes = try await exchange.store.get(cid.multihash) else { return exchange.miss([waiter]) }
+        let block = Block(unchecked: bytes, cid: cid)
         exchange.perform(
-            exchange.client.withLockedValue { client in
-                // It may have been removed since it was looked up.
-                guard let bytes else { return client.open([waiter], now: exchange.time.now()) }
-                return client.stored([Block(unchecked: bytes, cid: cid)], from: nil, now: exchange.time.now()).effects
-            })
+            exchange.client.withLockedValue { $0.stored([block], from: nil, now: exchange.time.now()).effects })
     }
 
     /// Ends the sequence when nothing has come for so long although something is wanted.

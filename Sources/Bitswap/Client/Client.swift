@@ -222,6 +222,15 @@ struct Client {
         return flush(now)
     }
 
+    /// The blocks are not in the own store, and peers are not asked.
+    mutating func end(_ ended: [WaiterID], now: Duration) -> Effects {
+        for id in ended {
+            guard let cid = waiters[id].flatMap({ wants[$0.want]?.cid }) else { continue }
+            finish(id, .notFound, "the block \(cid) is not in the own store, and this node fetches none from peers")
+        }
+        return flush(now)
+    }
+
     mutating func abandonAll(_ code: ExchangeError.Code, _ message: String, now: Duration) -> Effects {
         for waiter in waiters.keys.sorted() { finish(waiter, code, message) }
         return flush(now)

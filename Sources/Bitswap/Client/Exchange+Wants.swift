@@ -15,8 +15,9 @@ extension Exchange {
     /// - Parameters:
     ///   - providers: who may be asked.
     ///   - timeout: how long to wait for it; nil waits for ever.
-    /// - Throws: `timedOut`, with what each peer answered; `notFound`, when none of the only providers has it; `cancelled`
-    ///   when the calling task is: the want is then taken back at every peer; `storeFailed`; `stopped`; `unsupportedCID`.
+    /// - Throws: `timedOut`, with what each peer answered; `notFound`, when none of the only providers has it, or when it
+    ///   is not in the own store and nothing is fetched (``Configuration/fetchesBlocks``); `cancelled` when the calling
+    ///   task is: the want is then taken back at every peer; `storeFailed`; `stopped`; `unsupportedCID`.
     public func want(
         _ cid: CID, providers: Providers = .any, timeout: Duration? = nil
     ) async throws(ExchangeError) -> FetchedBlock {
@@ -76,7 +77,7 @@ extension Exchange {
                 let block = Block(unchecked: bytes, cid: cid)
                 perform(client.withLockedValue { $0.stored([block], from: nil, now: time.now()).effects })
             } else {
-                perform(client.withLockedValue { $0.open([waiter], now: time.now()) })
+                miss([waiter])
             }
         } catch {
             perform(
@@ -85,6 +86,15 @@ extension Exchange {
                         waiter, .storeFailed, "the store could not be read", underlying: error, now: time.now())
                 })
         }
+    }
+
+    /// The own store does not have what these wait for: peers are asked, or that is the end.
+    func miss(_ waiters: [Client.WaiterID]) {
+        let now = time.now()
+        perform(
+            client.withLockedValue {
+                configuration.fetchesBlocks ? $0.open(waiters, now: now) : $0.end(waiters, now: now)
+            })
     }
 
     /// Does what a change of the client asks for. Never called with a lock held.

@@ -11,13 +11,22 @@ public import PeerIdentity
 /// opens, each read to its end. A peer is connected for the exchange from its first connection to its last.
 public final class SwarmNetwork: ExchangeNetwork {
     private let swarm: Swarm
+    private let protocolPrefix: ProtocolPrefix?
+    /// Best first.
+    private let protocols: [ProtocolID]
     private let reached = NIOLockedValueBox(ReachedAddresses())
 
-    public init(_ swarm: Swarm) { self.swarm = swarm }
+    /// - Parameter protocolPrefix: what the protocol's names begin with in a private network: blocks are exchanged only with
+    ///   peers that have the same.
+    public init(_ swarm: Swarm, protocolPrefix: ProtocolPrefix? = nil) {
+        self.swarm = swarm
+        self.protocolPrefix = protocolPrefix
+        protocols = BitswapVersion.preferred.map { $0.protocolID(prefix: protocolPrefix) }
+    }
 
     /// Gives the exchange what comes from the swarm. To be called once, before the swarm listens or dials.
     public func deliver(to exchange: Exchange) {
-        swarm.handle(BitswapVersion.preferred.map(\.protocolID)) { [weak exchange] _, connection in
+        swarm.handle(protocols) { [weak exchange] _, connection in
             InboundMessages(exchange, peer: connection.peer)
         }
         swarm.observe { [weak exchange, reached] event in
@@ -52,8 +61,8 @@ public final class SwarmNetwork: ExchangeNetwork {
             throw ExchangeError(.stopped, "no connection to \(peer)")
         }
         let promise = connection.eventLoop.makePromise(of: StreamOutlet.self)
-        let opening = connection.openStream(BitswapVersion.preferred.map(\.protocolID)) { _ in
-            OutboundMessages(promise)
+        let opening = connection.openStream(protocols) { [protocolPrefix] _ in
+            OutboundMessages(promise, protocolPrefix)
         }
         opening.cascadeFailure(to: promise)
         return try await promise.futureResult.get()
@@ -103,12 +112,16 @@ private final class OutboundMessages: StreamHandler {
     /// Let go of once it is kept: its value holds this handler.
     private var opened: EventLoopPromise<StreamOutlet>?
     private var stream: Stream?
+    private let protocolPrefix: ProtocolPrefix?
 
-    init(_ opened: EventLoopPromise<StreamOutlet>) { self.opened = opened }
+    init(_ opened: EventLoopPromise<StreamOutlet>, _ protocolPrefix: ProtocolPrefix?) {
+        self.opened = opened
+        self.protocolPrefix = protocolPrefix
+    }
 
     func streamOpened(_ stream: Stream) {
         self.stream = stream
-        guard let version = BitswapVersion(stream.protocolID) else { return stream.reset() }
+        guard let version = BitswapVersion(stream.protocolID, prefix: protocolPrefix) else { return stream.reset() }
         opened?.succeed(StreamOutlet(self, version: version, eventLoop: stream.eventLoop))
         opened = nil
     }

@@ -11,10 +11,11 @@ import NIOConcurrencyHelpers
 extension Exchange {
     func receive(wantlist message: Message, from peer: ExchangePeer) {
         let now = time.now()
-        let bytes = message.entries.reduce(0) { $0 + $1.cid.wantBytes }
+        let entries = admitted(message.entries, of: peer)
+        let bytes = entries.reduce(0) { $0 + $1.cid.wantBytes }
         let changes = changeWants(of: peer, addingAtMost: bytes) { state in
             guard !state.hasEnded else { return Ledger.Changes() }
-            let changes = state.ledger.apply(message.entries, isFull: message.isFull, now: now)
+            let changes = state.ledger.apply(entries, isFull: message.isFull, now: now)
             enter(changes, of: peer)
             return changes
         }
@@ -54,7 +55,8 @@ extension Exchange {
             }
             return subscriptions.withLockedValue { subscriptions in
                 let room = subscriptions.room(for: state.ledger.subscriptionBytes)
-                let changes = state.ledger.resolve(items, sizes: sizes, now: now, room: room)
+                let changes = state.ledger.resolve(
+                    items, sizes: sizes, now: now, room: configuration.servesBlocks ? room : nil)
                 subscriptions.remove(changes.unsubscribed, of: peer)
                 subscriptions.add(changes.subscribed, of: peer)
                 return (changes, subscriptions.arrivals != arrivals)
@@ -78,9 +80,15 @@ extension Exchange {
         for (cid, size) in here { give(cid, size: size, to: peer) }
     }
 
-    /// A store that cannot be read has nothing for the peer: it had better ask somebody else.
+    /// The sizes of blocks that are here for the peer. A store that cannot be read has nothing for it: it had better ask
+    /// somebody else.
     private func sizes(of cids: [CID], for peer: ExchangePeer) async -> [Int?] {
-        do { return try await store.sizes(of: cids.map(\.multihash)) } catch {
+        guard configuration.servesBlocks else { return Array(repeating: nil, count: cids.count) }
+        do {
+            var sizes = try await store.sizes(of: cids.map(\.multihash))
+            conceal(&sizes, of: cids, from: peer)
+            return sizes
+        } catch {
             logger.info("the store could not be read", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
             return Array(repeating: nil, count: cids.count)
         }
@@ -88,8 +96,7 @@ extension Exchange {
 
     /// Gives the blocks, which are in the store, to the peers that wait for them.
     func announce(_ blocks: [Block]) {
-        let taken = subscriptions.withLockedValue { $0.take(blocks.map(\.cid.multihash)) }
-        for (subscriber, index) in taken {
+        for (subscriber, index) in takeSubscribers(of: blocks.map(\.cid.multihash)) {
             give(subscriber.cid, size: blocks[index].bytes.readableBytes, to: subscriber.peer)
         }
     }

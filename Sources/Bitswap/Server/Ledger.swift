@@ -369,8 +369,8 @@ struct Ledger {
 
     /// What the look-up found: for each want the size of its block in bytes, or nil when we do not hold it.
     ///
-    /// `room` is how many bytes this peer's subscriptions may take now, for the sake of others.
-    mutating func resolve(_ items: [Item], sizes: [Int?], now: Duration, room: Int) -> Changes {
+    /// `room` is how many bytes this peer's subscriptions may take now, for the sake of others; nil when no want is kept.
+    mutating func resolve(_ items: [Item], sizes: [Int?], now: Duration, room: Int?) -> Changes {
         var changes = Changes()
         expire(now: now, &changes)
         for (item, size) in zip(items, sizes) {
@@ -386,9 +386,9 @@ struct Ledger {
     }
 
     /// Keeps the want of a block that we do not hold; if there is no room for that, its peer is only told so.
-    private mutating func subscribe(_ slot: Int32, _ now: Duration, room: Int, _ changes: inout Changes) {
+    private mutating func subscribe(_ slot: Int32, _ now: Duration, room: Int?, _ changes: inout Changes) {
         renumber(slot)
-        if makeRoom(.subscriptions, for: table[slot], within: room, &changes) {
+        if let room, makeRoom(.subscriptions, for: table[slot], within: room, &changes) {
             table[slot].state = .absent
             table[slot].since = now
             subscriptionCount += 1

@@ -33,17 +33,30 @@ struct Subscriptions {
     }
 
     mutating func remove(_ cids: [CID], of peer: ExchangePeer) {
-        for cid in cids {
-            guard let index = subscribers[cid.multihash]?.firstIndex(where: { $0.peer === peer && $0.cid == cid })
-            else {
-                continue
-            }
-            subscribers[cid.multihash]?.remove(at: index)
-            if subscribers[cid.multihash]?.isEmpty == true { subscribers[cid.multihash] = nil }
-            count -= 1
-            budget.bytes -= cid.subscriptionBytes
-        }
+        for cid in cids { removeOne(cid, of: peer) }
         shrink()
+    }
+
+    mutating func remove(_ gone: [Subscriber]) {
+        for subscriber in gone { removeOne(subscriber.cid, of: subscriber.peer) }
+        shrink()
+    }
+
+    private mutating func removeOne(_ cid: CID, of peer: ExchangePeer) {
+        guard let index = subscribers[cid.multihash]?.firstIndex(where: { $0.peer === peer && $0.cid == cid }) else {
+            return
+        }
+        subscribers[cid.multihash]?.remove(at: index)
+        if subscribers[cid.multihash]?.isEmpty == true { subscribers[cid.multihash] = nil }
+        count -= 1
+        budget.bytes -= cid.subscriptionBytes
+    }
+
+    /// Blocks have come: who waits for them, with the place of each one's block among them. They wait on.
+    mutating func arrived(_ keys: [Multihash]) -> [(subscriber: Subscriber, index: Int)] {
+        arrivals += 1
+        guard !subscribers.isEmpty else { return [] }
+        return keys.enumerated().flatMap { index, key in (subscribers[key] ?? []).map { ($0, index) } }
     }
 
     /// Blocks have come: who waited for them, with the place of each one's block among them.

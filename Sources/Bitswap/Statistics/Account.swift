@@ -142,6 +142,13 @@ final class Account: Sendable {
         hit(limit, times: count)
     }
 
+    /// Wants of a peer were ignored, or treated as if their blocks were not here, by the access policy.
+    func wantsDenied(_ count: Int) {
+        guard count > 0 else { return }
+        totals.withLockedValue { $0.wantsDenied += count }
+        metrics.wantsDenied.add(count)
+    }
+
     func peerCame() { metrics.peers.increment() }
     func peerWent() { metrics.peers.decrement() }
 

@@ -12,9 +12,15 @@ extension Exchange {
     /// What a connected peer wants of us and was not given yet, the highest priority first; nil when it is not connected.
     public func wantlist(of peer: PeerID) -> [PeerWant]? {
         guard let peer = peers.withLockedValue({ $0[peer] }) else { return nil }
+        let (access, servesBlocks) = (configuration.access, configuration.servesBlocks)
         return peer.state.withLockedValue { $0.ledger.table.slots }
             .filter { $0.state != .none }
-            .map { PeerWant(cid: $0.cid, type: $0.type, priority: $0.priority, isHeld: $0.isKnownToBeHeld) }
+            .map { entry in
+                let isDenied = !servesBlocks || access.decision(on: entry.cid, for: peer.id) != .serve
+                return PeerWant(
+                    cid: entry.cid, type: entry.type, priority: entry.priority,
+                    isHeld: isDenied ? nil : entry.isKnownToBeHeld, isDenied: isDenied)
+            }
             .sorted { ($1.priority, $0.cid.description) < ($0.priority, $1.cid.description) }
     }
 
@@ -52,8 +58,11 @@ public struct PeerWant: Sendable, Hashable, Codable {
     public var type: WantType
     /// What is greater is answered first.
     public var priority: Int32
-    /// Whether we hold the block; nil when it was not looked up yet. One that we do not hold the peer gets when it comes.
+    /// Whether we hold the block; nil when it was not looked up yet, or is denied. One that we do not hold the peer gets when
+    /// it comes.
     public var isHeld: Bool?
+    /// Whether the peer is not to have the block: it is told that we do not hold it, and never gets it.
+    public var isDenied = false
 }
 
 extension WantTable.Entry {

@@ -5,7 +5,7 @@ struct ExchangeMetrics: Sendable {
     let blocksReceived, blockBytesReceived, duplicateBlocksReceived, duplicateBlockBytesReceived, blocksRefused: Counter
     let blocksSent, blockBytesSent: Counter
     let wantBlocksSent, wantHavesSent, cancelsSent, wantlistBytesSent: Counter
-    let wantBlocksReceived, wantHavesReceived, cancelsReceived, wantsDropped: Counter
+    let wantBlocksReceived, wantHavesReceived, cancelsReceived, wantsDropped, wantsDenied: Counter
     let havesReceived, dontHavesReceived, havesSent, dontHavesSent: Counter
     let messagesReceived, messagesSent, messagesMalformed: Counter
     let limitHits: [BitswapLimit: Counter]
@@ -32,6 +32,7 @@ struct ExchangeMetrics: Sendable {
         wantHavesReceived = counter("wants_received", [("type", "have")])
         cancelsReceived = counter("cancels_received")
         wantsDropped = counter("wants_dropped")
+        wantsDenied = counter("wants_denied")
         havesReceived = counter("presences_received", [("type", "have")])
         dontHavesReceived = counter("presences_received", [("type", "dont_have")])
         havesSent = counter("presences_sent", [("type", "have")])

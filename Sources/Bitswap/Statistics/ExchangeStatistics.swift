@@ -6,8 +6,8 @@
 ///   `duplicate_block_bytes_received_total`, `blocks_refused_total`, `blocks_sent_total`, `block_bytes_sent_total`,
 ///   `wants_sent_total` and `wants_received_total` (`type`: `block`, `have`), `cancels_sent_total`,
 ///   `cancels_received_total`, `presences_sent_total` and `presences_received_total` (`type`: `have`, `dont_have`),
-///   `wantlist_bytes_sent_total`, `wants_dropped_total`, `messages_received_total`, `messages_sent_total`,
-///   `messages_malformed_total`, `limit_hits_total` (`limit`: a member of ``BitswapLimits``);
+///   `wantlist_bytes_sent_total`, `wants_dropped_total`, `wants_denied_total`, `messages_received_total`,
+///   `messages_sent_total`, `messages_malformed_total`, `limit_hits_total` (`limit`: a member of ``BitswapLimits``);
 /// - histograms: `message_received_bytes`, `message_sent_bytes`, `queue_wait_seconds`, `time_to_block_seconds`;
 /// - levels: `peers` (connected), `wants` (calls that wait for a block).
 public struct ExchangeStatistics: Sendable, Hashable, Codable {
@@ -47,6 +47,8 @@ public struct ExchangeStatistics: Sendable, Hashable, Codable {
     public var dontHavesSent = 0
     /// Wants of peers that were dropped because there was no room for them.
     public var wantsDropped = 0
+    /// Wants of peers that the ``AccessPolicy`` denied or ignored; the same one counts each time that it is looked up.
+    public var wantsDenied = 0
     /// Microseconds from a peer's want to its answer being written. For a block that came into the store after it was
     /// wanted: from when it came.
     public var queueWait = Histogram()

@@ -29,6 +29,12 @@ struct BlockGet: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A peer to ask.", valueName: "multiaddr"))
     var peer: [AddressArgument] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "The protocol prefix of the peers' private network. A node that runs on the repository has its own.",
+            valueName: "prefix"))
+    var protocolPrefix: ProtocolPrefixArgument?
+
     @Option(help: ArgumentHelp("How long to wait for a block.", valueName: "duration"))
     var timeout = DurationArgument(text: "30s")
 
@@ -46,6 +52,7 @@ struct BlockGet: AsyncParsableCommand {
     func validate() throws {
         if !readsInput { for cid in cids { _ = try cid.value() } }
         for address in peer { _ = try address.value() }
+        _ = try protocolPrefix?.value()
         _ = try timeout.value()
     }
 
@@ -53,8 +60,8 @@ struct BlockGet: AsyncParsableCommand {
         let cids = try (readsInput ? Self.inputLines() : cids).map { try $0.value() }
         let peers = try peer.map { try $0.value() }
         let fetching = Fetching(
-            repository: try options.existingRepository, peers: peers, timeout: try timeout.value(),
-            timeoutText: timeout.text, logger: options.logger,
+            repository: try options.existingRepository, peers: peers, protocolPrefix: try protocolPrefix?.value(),
+            timeout: try timeout.value(), timeoutText: timeout.text, logger: options.logger,
             narration: Narration(isOn: verbose || Console.isErrorTerminal, blockCount: cids.count))
         let (printsJSON, output) = (options.printsJSON, output)
         try await cancelledBySignals { [options] in

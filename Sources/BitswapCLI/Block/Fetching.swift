@@ -27,6 +27,8 @@ struct Narration: Sendable {
 struct Fetching: Sendable {
     let repository: Repository
     let peers: [Multiaddr]
+    /// That of a node of our own.
+    let protocolPrefix: ProtocolPrefix?
     let timeout: Duration
     /// As it was given.
     let timeoutText: String
@@ -44,6 +46,10 @@ struct Fetching: Sendable {
         for cid in missing { narration.sayOfBlock("\(cid) is not in the local store") }
         do {
             return try await ControlClient.withConnection(to: repository) { client in
+                if protocolPrefix != nil {
+                    Console.warning(
+                        "the running node fetches with its own protocol prefix; --protocol-prefix is not used")
+                }
                 try await fetch(cids, store, from: RunningNode(client: client, store: store), sink)
             }
         } catch let error as NodeError where error.code == .notRunning {
@@ -64,7 +70,10 @@ struct Fetching: Sendable {
     private func withEphemeralNode(
         _ store: LMDBBlockstore, _ body: (EphemeralNode) async throws -> Void
     ) async throws {
-        let node = BitswapNode(identity: try KeyPair.generate(), store: store, logger: logger)
+        var configuration = BitswapNode.Configuration()
+        configuration.protocolPrefix = protocolPrefix
+        let node = BitswapNode(
+            identity: try KeyPair.generate(), store: store, configuration: configuration, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await node.run() }
             defer { group.cancelAll() }
