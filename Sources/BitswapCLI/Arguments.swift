@@ -94,7 +94,8 @@ struct BytesArgument: CheckedArgument {
     let text: String
 
     private static let units: [(String, bytes: Double)] = [
-        ("KiB", 1_024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("TiB", 1_099_511_627_776), ("kB", 1e3), ("KB", 1e3),
+        ("KiB", 1_024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("TiB", 1_099_511_627_776), ("kB", 1e3),
+        ("KB", 1e3),
         ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("B", 1), ("", 1),
     ]
 

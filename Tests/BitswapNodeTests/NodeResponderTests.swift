@@ -90,7 +90,6 @@ import Testing
                 #expect(theirs.count == 1)
                 #expect(theirs.own.isEmpty)
                 #expect(theirs.peers.map(\.cid) == [absent])
-                #expect(theirs.peers.map(\.type) == [.block])
                 #expect(theirs.peers.map(\.isHeld) != [true])
                 group.cancelAll()
             }

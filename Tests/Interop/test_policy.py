@@ -151,3 +151,22 @@ def kubo_is_denied(t):
     t.equal(kubo.answer("Download of a block that is denied no more", 40), 0, "Kubo's status")
     t.equal(t.path("secret").read_bytes(), secret, "the block in Kubo")
     t.equal(again.stop(), 0, "status of serve, started again")
+
+
+@test("what is sent and what is taken keeps to the bytes a second that serve is given")
+def bandwidth(t):
+    server, client = Node(t, "server"), Node(t, "client")
+    blocks = [os.urandom(128 << 10) for _ in range(32)]  # 4 MiB, of which a quarter of a second's worth goes at once
+    cids = [server.put(block) for block in blocks]
+    words = ["block", "get", "-", "-o", t.path("out")]
+    for upload, download in (("2MiB", "1GB"), ("1GB", "2MiB")):
+        serving = server.serve("--upload", upload)
+        fetching = client.serve("--download", download, "--peer", serving.address)
+        t.eventually(lambda: client.run("peers").lines, "they are connected")
+        result = client.run(*words, stdin="\n".join(cids).encode())
+        t.log(f"upload {upload}, download {download}: {result.seconds:.2f} s")
+        t.check(result.seconds > 1.5, f"4 MiB at 2 MiB a second came in {result.seconds:.2f} s")
+        t.equal(t.path("out").read_bytes(), b"".join(blocks), "the blocks")
+        for one in (serving, fetching):
+            t.equal(one.stop(), 0, "status of serve")
+        client.run("block", "rm", *cids)
