@@ -3,7 +3,7 @@ import Testing
 @testable import Simulate
 
 /// The scenarios of `make simulate`, small ones and few seeds: `make seeds` plays a hundred.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct ScenarioTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct ScenarioTests {
     private func play(_ scenario: (some Scenario).Type, seed: UInt64) async throws {
         for figure in try await scenario.play(seed: seed, size: .small).figures where !figure.isGood {
             Issue.record("seed \(seed): \(figure.name) is \(figure.value), past \(figure.bound ?? 0)")

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Peers that want much and stop reading, beside others that read.
-@Suite(.timeLimit(.minutes(1))) struct StalledPeerTests {
+@Suite(.timeLimit(.minutes(5))) struct StalledPeerTests {
     private static let blocks = madeUpBlocks(120, bytes: 256 << 10, seed: 3)
 
     /// How long four clients take to fetch everything, beside so many peers whose windows are full.
