@@ -1,6 +1,7 @@
 """Our node and a Kubo with its stock RSA identity, in both directions, whoever dials."""
 
 import os
+import socket
 import time
 
 import dagpb
@@ -97,6 +98,47 @@ def we_fetch_being_dialled(t):
 @test("we dial Kubo and fetch 29 bytes, 1 MiB and 64 MiB", seconds=180)
 def we_fetch_having_dialled(t):
     we_fetch(t, kubo_dials=False)
+
+
+def answer_to(address, protocol):
+    """What a listener answers to the proposal of a protocol, in multistream-select."""
+    _, _, host, _, port, *_ = address.split("/")
+    with socket.create_connection((host, int(port)), 10) as connection, connection.makefile("rwb") as stream:
+        for line in ("/multistream/1.0.0", protocol):
+            stream.write(bytes([len(line) + 1]) + line.encode() + b"\n")
+        stream.flush()
+        return [stream.readline()[1:-1].decode() for _ in range(2)][1]
+
+
+def secured_by(t, protocol, other, setting):
+    """Both dial and both fetch, with a Kubo that has one of its two security protocols turned off."""
+    kubo = Kubo(t, **{f"Swarm.Transports.Security.{setting}": False})
+    t.equal(answer_to(kubo.address, protocol), protocol, "what Kubo speaks")
+    t.equal(answer_to(kubo.address, other), "na", "what it does not")
+    for kubo_dials in (True, False):
+        node = Node(t, f"node-{kubo_dials}")
+        serving = node.serve() if kubo_dials else node.serve("--peer", kubo.address)
+        if kubo_dials:
+            kubo.connect(serving.address)
+        t.eventually(lambda: serving.id in kubo.peers(), "Kubo knows our node")
+        block = os.urandom(1 << 20)
+        t.equal(kubo.download(node.put(block), t.path("block")), block, "the 1 MiB block in Kubo")
+        data = os.urandom(200_000)
+        root = kubo.add(t.file("file", data))
+        file = dagpb.walk(root, lambda cids: [node.get(cid)[0] for cid in cids])
+        t.check(file == data, "the file from Kubo differs")
+        t.equal(serving.stop(), 0, "status of serve")
+        t.eventually(lambda: serving.id not in kubo.peers(), "Kubo knows that our node is gone")
+
+
+@test("a Kubo that speaks TLS alone, both ways, whoever dials", seconds=90)
+def tls(t):
+    secured_by(t, "/tls/1.0.0", other="/noise", setting="Noise")
+
+
+@test("a Kubo that speaks Noise alone, both ways, whoever dials", seconds=90)
+def noise(t):
+    secured_by(t, "/noise", other="/tls/1.0.0", setting="TLS")
 
 
 @test("a want that we cannot answer yet is answered once the block is put", seconds=60)

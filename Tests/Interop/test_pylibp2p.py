@@ -41,6 +41,19 @@ def in_100(t):
     fetched_in(t, BITSWAP[2])
 
 
+@test("py-libp2p fetches from a node of ours that takes TLS alone, and Noise alone")
+def secured(t):
+    for security in ("tls", "noise"):
+        node, peer = Node(t, f"node-{security}"), PyLibp2p(t, f"pylibp2p-{security}")
+        block = os.urandom(256 * 1024)
+        cid = node.put(block)
+        serving = node.serve("--security", security)
+        peer.connect(serving.address)
+        t.equal(peer.get(cid, serving.id)[0], block, f"a block over {security}")
+        t.equal(serving.stop(), 0, "status of serve")
+        peer.kill()
+
+
 @test("HAVE and DONT_HAVE")
 def presence(t):
     node, peer = Node(t), PyLibp2p(t)

@@ -22,6 +22,8 @@ public struct SwarmStatistics: Sendable, Hashable, Codable {
     public var identifyMessagesRefused = 0
     /// How often each limit of Noise was hit that ever was, by its name.
     public var noiseLimitHits: [String: Int] = [:]
+    /// How often each limit of TLS was hit that ever was, by its name.
+    public var tlsLimitHits: [String: Int] = [:]
     /// How often each limit of Yamux was hit that ever was, by its name.
     public var yamuxLimitHits: [String: Int] = [:]
 
