@@ -35,14 +35,14 @@ package final class NoiseHandler: ChannelDuplexHandler {
     private final class Session {
         var opener: NoiseOpener
         var sealer: NoiseSealer
-        var plaintext: NoiseBufferPool
+        var plaintext: BufferPool
         /// Of the writes whose last byte is in the sealer's current piece.
         var promises: [EventLoopPromise<Void>] = []
 
         init(_ session: NoiseHandshake.Session, limits: NoiseLimits, allocator: ByteBufferAllocator) {
             opener = NoiseOpener(cipher: session.receive)
             sealer = NoiseSealer(cipher: session.send, limits: limits, allocator: allocator)
-            plaintext = NoiseBufferPool(maximumCount: 4, allocator: allocator)
+            plaintext = BufferPool(maximumCount: 4, allocator: allocator)
         }
     }
 
