@@ -2,8 +2,8 @@
 ///
 /// All of it is told by metrics too, which all begin with `libp2p_`: the level `connections` (`direction`: `inbound`,
 /// `outbound`), and the counters `connections_refused_total` (`reason`), `handshakes_failed_total`, `dials_failed_total`,
-/// `dials_refused_total`, `streams_refused_total`, `identify_refused_total`, `noise_limit_hits_total` and
-/// `yamux_limit_hits_total` (`limit`).
+/// `dials_refused_total`, `streams_refused_total`, `identify_refused_total`, `tls_limit_hits_total`,
+/// `noise_limit_hits_total` and `yamux_limit_hits_total` (`limit`).
 public struct SwarmStatistics: Sendable, Hashable, Codable {
     /// Sockets that others opened and that are open now, with those still in their handshake.
     public var inboundConnections = 0

@@ -36,13 +36,16 @@ package final class TLSCredentials: Sendable {
 
     /// The TLS of one connection.
     ///
-    /// - Parameter verify: called once, with the chain of the peer in DER; whether it is good.
+    /// - Parameters:
+    ///   - verify: called once, with the chain of the peer in DER; whether it is good.
+    ///   - verified: called after that. The handler goes on in a turn of the loop that it has asked for already.
     func makeHandler(
-        _ direction: Connection.Direction, verify: @escaping ([[UInt8]]) -> Bool
+        _ direction: Connection.Direction, verify: @escaping ([[UInt8]]) -> Bool, verified: @escaping () -> Void
     ) throws -> NIOSSLHandler {
         let callback: NIOSSLCustomVerificationCallback = { chain, promise in
             promise.completeWith(
                 Result { verify(try chain.map { try $0.toDERBytes() }) ? .certificateVerified : .failed })
+            verified()
         }
         return switch direction {
         case .outbound:

@@ -31,7 +31,9 @@ package final class TLSHandler: ChannelDuplexHandler {
     private let direction: Connection.Direction
     private let verification: PeerVerification
     private let limits: TLSLimits
-    /// BoringSSL, below.
+    /// What the socket reads comes here first.
+    private let splitter: TLSReadSplitter
+    /// BoringSSL, above the splitter.
     private var tls: NIOSSLHandler?
     private var plaintext: BufferPool?
     private var state = State.handshaking
@@ -49,6 +51,7 @@ package final class TLSHandler: ChannelDuplexHandler {
         self.direction = direction
         self.limits = limits
         verification = PeerVerification(expectedPeer: expectedPeer, limits: limits, now: now)
+        splitter = TLSReadSplitter(limits)
     }
 
     // MARK: Beginning and end
@@ -56,10 +59,11 @@ package final class TLSHandler: ChannelDuplexHandler {
     package func handlerAdded(context: ChannelHandlerContext) {
         do {
             let pipeline = context.pipeline.syncOperations
-            let tls = try credentials.makeHandler(direction, verify: verification.isGood)
+            let tls = try credentials.makeHandler(
+                direction, verify: verification.isGood, verified: splitter.waitForTurn)
             self.tls = tls
             plaintext = BufferPool(maximumCount: 4, allocator: context.channel.allocator)
-            try pipeline.addHandler(TLSReadSplitter(limits.pieceBytes), position: .before(self))
+            try pipeline.addHandler(splitter, position: .before(self))
             // Begins the handshake.
             try pipeline.addHandler(tls, position: .before(self))
         } catch {
@@ -114,6 +118,7 @@ package final class TLSHandler: ChannelDuplexHandler {
                 context)
         }
         state = .established
+        splitter.handshakeEnded()
         let muxer = applicationProtocol == TLSCredentials.libp2p ? nil : ProtocolID(applicationProtocol)
         context.fireUserInboundEventTriggered(
             HandshakeCompleted(peer: PeerID(publicKey: publicKey), publicKey: publicKey, muxer: muxer))
@@ -197,26 +202,5 @@ private final class PeerVerification {
         let peer = PeerID(publicKey: publicKey)
         if let expectedPeer, expectedPeer != peer { throw .wrongPeer(peer, expected: expectedPeer) }
         return publicKey
-    }
-}
-
-/// Hands on what the socket reads in pieces, each as a read of its own: BoringSSL's handler collects what it opened until
-/// a read is complete.
-private final class TLSReadSplitter: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-
-    private let pieceBytes: Int
-
-    init(_ pieceBytes: Int) {
-        self.pieceBytes = pieceBytes
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var bytes = unwrapInboundIn(data)
-        while let piece = bytes.readSlice(length: min(bytes.readableBytes, pieceBytes)), piece.readableBytes > 0 {
-            context.fireChannelRead(wrapInboundOut(piece))
-            context.fireChannelReadComplete()
-        }
     }
 }

@@ -1,3 +1,5 @@
+import Crypto
+import CryptoExtras
 import PeerIdentity
 import SwiftASN1
 import TestSupport
@@ -44,6 +46,32 @@ struct TLSCertificateTests {
     @Test("One written by hand is good")
     func handmade() throws {
         #expect(try verify(good) == identity.publicKey)
+    }
+
+    @Test("Keys of every kind that others have their certificates signed by")
+    func kindsOfKeys() throws {
+        for key in [
+            CertificateKey.p384(P384.Signing.PrivateKey()), .ed25519(Curve25519.Signing.PrivateKey()),
+            .rsa(try _RSA.Signing.PrivateKey(keySize: .bits2048)),
+        ] {
+            #expect(try verify(HandmadeCertificate(identity: identity, key: key)) == identity.publicKey)
+        }
+    }
+
+    @Test("An RSA identity, as Kubo's older ones are")
+    func rsaIdentity() throws {
+        let key = try _RSA.Signing.PrivateKey(keySize: .bits2048)
+        let identity = try PublicKey(kind: .rsa, bytes: [UInt8](key.publicKey.derRepresentation))
+        var certificate = good
+        func vouch(for statement: [UInt8]) throws {
+            let signature = try CertificateKey.rsa(key).signature(for: statement)
+            certificate.extensions[0].value = try HandmadeCertificate.signedKey(
+                publicKey: identity.protobufBytes, signature: signature)
+        }
+        try vouch(for: Array("libp2p-tls-handshake:".utf8) + good.keyInfo)
+        #expect(try verify(certificate) == identity)
+        try vouch(for: Array("libp2p-tls-handshake:".utf8) + HandmadeCertificate().keyInfo)
+        expectRefusal("does not prove it") { try verify(certificate) }
     }
 
     @Test("The extension may be critical, and unknown ones are passed over unless they are")
@@ -97,6 +125,17 @@ struct TLSCertificateTests {
         var certificate = good
         certificate.signer = HandmadeCertificate().key
         expectRefusal("not signed by its own key") { try verify(certificate) }
+    }
+
+    @Test("A self-signature of other bytes, or none")
+    func brokenSelfSignature() throws {
+        let bytes = try good.bytes
+        // The last bytes are the signature's.
+        for change in [{ $0[$0.count - 1] ^= 1 }, { $0[$0.count - 20] ^= 0x80 }] as [(inout [UInt8]) -> Void] {
+            var changed = bytes
+            change(&changed)
+            expectRefusal("") { try TLSCertificate.verifiedIdentity(chain: [changed], now: TLSTesting.now) }
+        }
     }
 
     @Test("The identity vouches for another key")

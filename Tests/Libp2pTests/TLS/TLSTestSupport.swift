@@ -1,4 +1,6 @@
 import Crypto
+import CryptoExtras
+import Foundation
 @testable import Libp2p
 import NIOCore
 import NIOEmbedded
@@ -22,6 +24,68 @@ enum TLSTesting {
     }
 }
 
+enum Processor {
+    /// Whether it has instructions for AES. Those of Apple do; Linux tells.
+    static let knowsAES: Bool = {
+        #if os(Linux)
+            guard let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8) else { return false }
+            let flags = text.split(separator: "\n").first { $0.hasPrefix("flags") || $0.hasPrefix("Features") }
+            return flags?.split(separator: " ").contains("aes") == true
+        #else
+            return true
+        #endif
+    }()
+}
+
+/// A key that a certificate may have.
+enum CertificateKey {
+    case p256(P256.Signing.PrivateKey)
+    case p384(P384.Signing.PrivateKey)
+    case ed25519(Curve25519.Signing.PrivateKey)
+    case rsa(_RSA.Signing.PrivateKey)
+
+    /// The `SubjectPublicKeyInfo`, DER.
+    var info: [UInt8] {
+        switch self {
+        case .p256(let key): [UInt8](key.publicKey.derRepresentation)
+        case .p384(let key): [UInt8](key.publicKey.derRepresentation)
+        case .ed25519(let key): TLSTesting.hex("302a300506032b6570032100") + key.publicKey.rawRepresentation
+        case .rsa(let key): [UInt8](key.publicKey.derRepresentation)
+        }
+    }
+
+    /// The private key, DER.
+    var secret: [UInt8] {
+        switch self {
+        case .p256(let key): [UInt8](key.derRepresentation)
+        case .p384(let key): [UInt8](key.derRepresentation)
+        case .ed25519(let key): TLSTesting.hex("302e020100300506032b657004220420") + key.rawRepresentation
+        case .rsa(let key): [UInt8](key.derRepresentation)
+        }
+    }
+
+    var algorithm: ASN1ObjectIdentifier {
+        switch self {
+        case .p256: [1, 2, 840, 10045, 4, 3, 2]
+        case .p384: [1, 2, 840, 10045, 4, 3, 3]
+        case .ed25519: [1, 3, 101, 112]
+        case .rsa: [1, 2, 840, 113549, 1, 1, 11]
+        }
+    }
+
+    var algorithmHasNull: Bool { if case .rsa = self { true } else { false } }
+
+    func signature(for bytes: [UInt8]) throws -> [UInt8] {
+        switch self {
+        case .p256(let key): [UInt8](try key.signature(for: bytes).derRepresentation)
+        case .p384(let key): [UInt8](try key.signature(for: bytes).derRepresentation)
+        case .ed25519(let key): [UInt8](try key.signature(for: bytes))
+        case .rsa(let key):
+            [UInt8](try key.signature(for: SHA256.hash(data: bytes), padding: .insecurePKCS1v1_5).rawRepresentation)
+        }
+    }
+}
+
 /// A certificate written by hand, field by field, so that each can be wrong.
 struct HandmadeCertificate {
     struct Extension {
@@ -38,23 +102,23 @@ struct HandmadeCertificate {
     var notAfter = (year: 2024, month: 1)
     var hasUniqueID = false
     var extensions: [Extension] = []
-    let key: P256.Signing.PrivateKey
+    let key: CertificateKey
     /// Who signs; itself unless another is put here.
-    var signer: P256.Signing.PrivateKey
+    var signer: CertificateKey
 
-    init() {
-        key = P256.Signing.PrivateKey()
+    init(key: CertificateKey = .p256(P256.Signing.PrivateKey())) {
+        self.key = key
         signer = key
     }
 
     /// One that is good, in the name of `identity`.
-    init(identity: KeyPair) throws {
-        self.init()
+    init(identity: KeyPair, key: CertificateKey = .p256(P256.Signing.PrivateKey())) throws {
+        self.init(key: key)
         extensions = [Extension(identifier: Self.libp2p, value: try signedKey(of: identity))]
     }
 
-    var keyInfo: [UInt8] { [UInt8](key.publicKey.derRepresentation) }
-    var privateKey: [UInt8] { [UInt8](key.derRepresentation) }
+    var keyInfo: [UInt8] { key.info }
+    var privateKey: [UInt8] { key.secret }
 
     /// The value of libp2p's extension.
     func signedKey(
@@ -77,12 +141,12 @@ struct HandmadeCertificate {
     var bytes: [UInt8] {
         get throws {
             let toBeSigned = try Self.encoded(writeToBeSigned)
-            let signature = try signer.signature(for: toBeSigned).derRepresentation
+            let signature = try signer.signature(for: toBeSigned)
             return try Self.encoded { coder in
                 try coder.appendConstructedNode(identifier: .sequence) { coder in
                     coder.serializeRawBytes(toBeSigned)
                     try writeAlgorithm(&coder)
-                    try coder.serialize(ASN1BitString(bytes: [UInt8](signature)[...]))
+                    try coder.serialize(ASN1BitString(bytes: signature[...]))
                 }
             }
         }
@@ -149,10 +213,10 @@ struct HandmadeCertificate {
         }
     }
 
-    /// ecdsa-with-SHA256
     private func writeAlgorithm(_ coder: inout DER.Serializer) throws {
         try coder.appendConstructedNode(identifier: .sequence) { coder in
-            try coder.serialize([1, 2, 840, 10045, 4, 3, 2] as ASN1ObjectIdentifier)
+            try coder.serialize(signer.algorithm)
+            if signer.algorithmHasNull { try coder.serialize(ASN1Null()) }
         }
     }
 
@@ -233,7 +297,17 @@ final class TLSEnd {
         channel.embeddedEventLoop.run()
     }
 
-    /// The plaintext bytes and so on of the TLS records in `bytes`, as they are sealed.
+    /// The cipher suite that a server's first record, its hello, names.
+    static func cipherSuite(_ bytes: [UInt8]) throws -> UInt16 {
+        // Headers of record and message, version, random, session ID with its length.
+        let start = 5 + 4 + 2 + 32
+        try #require(bytes.count > start && bytes[0] == 22 && bytes[5] == 2)
+        let at = start + 1 + Int(bytes[start])
+        try #require(bytes.count > at + 1)
+        return UInt16(bytes[at]) << 8 | UInt16(bytes[at + 1])
+    }
+
+    /// The lengths of the TLS records in `bytes`, as they are sealed.
     static func recordLengths(_ bytes: [UInt8]) -> [Int] {
         var lengths: [Int] = []
         var rest = bytes[...]
