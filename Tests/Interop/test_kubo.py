@@ -110,14 +110,11 @@ def answer_to(address, protocol):
         return [stream.readline()[1:-1].decode() for _ in range(2)][1]
 
 
-def secured_by(t, protocol, other, setting):
-    """Both dial and both fetch, with a Kubo that has one of its two security protocols turned off."""
-    kubo = Kubo(t, **{f"Swarm.Transports.Security.{setting}": False})
-    t.equal(answer_to(kubo.address, protocol), protocol, "what Kubo speaks")
-    t.equal(answer_to(kubo.address, other), "na", "what it does not")
-    for kubo_dials in (True, False):
-        node = Node(t, f"node-{kubo_dials}")
-        serving = node.serve() if kubo_dials else node.serve("--peer", kubo.address)
+def secured_by(t, kubo, when_it_dials, when_we_dial, *words):
+    """Both dial and both fetch, and what secures the connections is what was to be expected."""
+    for kubo_dials, security in ((True, when_it_dials), (False, when_we_dial)):
+        node = Node(t, f"{security}-{'dialled' if kubo_dials else 'dials'}")
+        serving = node.serve(*words) if kubo_dials else node.serve(*words, "--peer", kubo.address)
         if kubo_dials:
             kubo.connect(serving.address)
         t.eventually(lambda: serving.id in kubo.peers(), "Kubo knows our node")
@@ -127,18 +124,39 @@ def secured_by(t, protocol, other, setting):
         root = kubo.add(t.file("file", data))
         file = dagpb.walk(root, lambda cids: [node.get(cid)[0] for cid in cids])
         t.check(file == data, "the file from Kubo differs")
+        connections = [(peer["peer"], peer["direction"], peer["security"]) for peer in node.told("peers")]
+        direction = "inbound" if kubo_dials else "outbound"
+        t.equal(set(connections), {(kubo.id, direction, security)}, "the connections of our node")
         t.equal(serving.stop(), 0, "status of serve")
         t.eventually(lambda: serving.id not in kubo.peers(), "Kubo knows that our node is gone")
 
 
+@test("Kubo and our node as they come: who dials chooses, Kubo Noise and we TLS", seconds=90)
+def stock(t):
+    secured_by(t, Kubo(t), "noise", "tls")
+
+
 @test("a Kubo that speaks TLS alone, both ways, whoever dials", seconds=90)
 def tls(t):
-    secured_by(t, "/tls/1.0.0", other="/noise", setting="Noise")
+    kubo = Kubo(t, **{"Swarm.Transports.Security.Noise": False})
+    t.equal(answer_to(kubo.address, "/tls/1.0.0"), "/tls/1.0.0", "what Kubo speaks")
+    t.equal(answer_to(kubo.address, "/noise"), "na", "what it does not")
+    secured_by(t, kubo, "tls", "tls")
 
 
 @test("a Kubo that speaks Noise alone, both ways, whoever dials", seconds=90)
 def noise(t):
-    secured_by(t, "/noise", other="/tls/1.0.0", setting="TLS")
+    kubo = Kubo(t, **{"Swarm.Transports.Security.TLS": False})
+    t.equal(answer_to(kubo.address, "/noise"), "/noise", "what Kubo speaks")
+    t.equal(answer_to(kubo.address, "/tls/1.0.0"), "na", "what it does not")
+    secured_by(t, kubo, "noise", "noise")
+
+
+@test("Kubo and a node of ours that speaks Noise alone, and TLS alone, both ways, whoever dials", seconds=120)
+def ours_alone(t):
+    kubo = Kubo(t)
+    for security in ("noise", "tls"):
+        secured_by(t, kubo, security, security, "--security", security)
 
 
 @test("a want that we cannot answer yet is answered once the block is put", seconds=60)

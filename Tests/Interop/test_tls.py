@@ -2,12 +2,16 @@
 
 import socket
 import ssl
+from pathlib import Path
 
 from harness import test
 from node import Node
 
 
-def context(t):
+KNOWS_AES = " aes " in Path("/proc/cpuinfo").read_text()
+
+
+def context(t, name="peer"):
     """With a certificate in the name of a new identity."""
     from libp2p.crypto.ed25519 import create_new_key_pair
     from libp2p.security.tls.certificate import create_cert_template, generate_certificate
@@ -16,7 +20,7 @@ def context(t):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.load_cert_chain(t.file("certificate", certificate.encode()), t.file("key", key.encode()))
+    context.load_cert_chain(t.file(f"{name}.certificate", certificate.encode()), t.file(f"{name}.key", key.encode()))
     context.set_alpn_protocols(["libp2p"])
     return context
 
@@ -34,20 +38,38 @@ def agree(connection, protocol):
     return answer.split(b"\n")[1][1:].decode()
 
 
-@test("a peer that resumes a TLS session is still the one it was")
-def resumed(t):
-    node, tls, session = Node(t), context(t), None
-    serving = node.serve()
+def connect(t, node, serving, tls, session):
+    """One connection that resumes a session, if there is one: who we are by it, its session, whether it was resumed."""
     _, _, host, _, port, *_ = serving.address.split("/")
-    for number in range(3):
-        with socket.create_connection((host, int(port)), 10) as connection:
-            t.equal(agree(connection, "/tls/1.0.0"), "/tls/1.0.0", "what secures the connection")
-            with tls.wrap_socket(connection, session=session) as secured:
-                t.equal(agree(secured, "/yamux/1.0.0"), "/yamux/1.0.0", "what multiplexes it")
-                t.equal(secured.session_reused, number > 0, "whether the session was resumed")
-                session = secured.session
-                peers = [line.split()[0].split("/")[-1] for line in node.run("peers").lines]
-                t.equal(len(set(peers)), 1, "identities that are connected")
-                identity = peers[0] if number == 0 else identity
-                t.equal(peers[0], identity, "the peer")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        t.equal(agree(connection, "/tls/1.0.0"), "/tls/1.0.0", "what secures the connection")
+        with tls.wrap_socket(connection, session=session) as secured:
+            t.equal(agree(secured, "/yamux/1.0.0"), "/yamux/1.0.0", "what multiplexes it")
+            if KNOWS_AES:
+                # With a key of 128 or of 256 bits, as the client prefers.
+                t.contains(secured.cipher()[0], "_GCM_", "the cipher")
+            identities = {peer["peer"] for peer in node.told("peers")}
+            t.equal(len(identities), 1, "identities that are connected")
+            return identities.pop(), secured.session, secured.session_reused
+
+
+@test("a peer that resumes a TLS session is still the one it was, and no other is")
+def resumed(t):
+    node, tls = Node(t), context(t)
+    serving = node.serve()
+    first, session, reused = connect(t, node, serving, tls, None)
+    t.check(not reused, "the first session is resumed")
+    for _ in range(2):
+        identity, session, reused = connect(t, node, serving, tls, session)
+        t.equal((identity, reused), (first, True), "who resumes a session, and whether it was resumed")
+
+    # The key that tickets are sealed with is as old as the process.
+    t.equal(serving.stop(), 0, "status of serve")
+    serving = node.serve()
+    identity, session, reused = connect(t, node, serving, tls, session)
+    t.equal((identity, reused), (first, False), "who resumes a session of before, and whether it was resumed")
+
+    t.eventually(lambda: node.told("peers") == [], "the connections are gone")
+    identity, *_ = connect(t, node, serving, context(t, "other"), None)
+    t.check(identity != first, "two certificates are one peer")
     t.equal(serving.stop(), 0, "status of serve")
