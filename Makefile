@@ -63,7 +63,7 @@ lint: ## say which Swift file is not in its form
 	$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)
 
 test-secp256k1: packages-test ## the tests of identities with the trait Secp256k1 on
-	$(SWIFT) test --traits Secp256k1 --filter PeerIdentityTests $(FLAGS)
+	$(SWIFT) test --traits Secp256k1 --filter 'PeerIdentityTests|TLSCertificateTests' $(FLAGS)
 
 test-tsan: packages-test ## unit tests under Thread Sanitizer
 	TSAN_OPTIONS="suppressions=$(CURDIR)/Tests/tsan-suppressions.txt exitcode=66" \
@@ -77,8 +77,11 @@ fuzz: packages-test ## what parses bytes of peers on made-up input, FUZZ_SECONDS
 	Tests/Fuzz/run $(FUZZ_SECONDS)
 
 bench: build ## what one process serves and another fetches here, on loopback, in MB/s and blocks/s
-	@Benchmarks/loopback 1024 262144 $(BITSWAP)
-	@Benchmarks/loopback 16384 1024 $(BITSWAP)
+	@for security in tls noise; do \
+	    echo "$$security"; \
+	    Benchmarks/loopback 1024 262144 $(BITSWAP) $$security && \
+	    Benchmarks/loopback 16384 1024 $(BITSWAP) $$security || exit 1; \
+	done
 
 clean: ## remove everything that was built
 	rm -rf .build .build-*

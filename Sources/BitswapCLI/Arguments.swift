@@ -148,6 +148,18 @@ enum HashName: String, CaseIterable, ExpressibleByArgument {
     }
 }
 
+/// What connections may be secured with, by name.
+enum SecurityName: String, CaseIterable, ExpressibleByArgument {
+    case tls, noise
+
+    var security: SecurityProtocol {
+        switch self {
+        case .tls: .tls
+        case .noise: .noise
+        }
+    }
+}
+
 enum LogLevel: String, CaseIterable, ExpressibleByArgument {
     case trace, debug, info, notice, warning, error, critical
 

@@ -8,8 +8,8 @@ struct Peers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the connections of the running node.",
         discussion: """
-            Prints one connection a line: its address, who opened it, for how long it has been there, the bytes of blocks \
-            sent to and received from the peer over all its connections, and the program at the other end.
+            Prints one connection a line: its address, who opened it, what secures it, for how long it has been there, the \
+            bytes of blocks sent to and received from the peer over all its connections, and the program at the other end.
             """)
 
     @OptionGroup var options: CommonOptions
@@ -28,7 +28,8 @@ struct Peers: AsyncParsableCommand {
     static func json(_ peer: PeerStatus) -> JSON {
         .object([
             ("peer", JSON(peer.peer)), ("address", JSON(peer.address)), ("direction", .string(direction(of: peer))),
-            ("agent", JSON(peer.agent)), ("connectedSeconds", .integer(Int(peer.connectedSeconds))),
+            ("security", .string(peer.security)), ("agent", JSON(peer.agent)),
+            ("connectedSeconds", .integer(Int(peer.connectedSeconds))),
             ("ledger", peer.ledger.map { .object(LedgerCommand.members($0)) } ?? .null),
         ])
     }
@@ -37,7 +38,7 @@ struct Peers: AsyncParsableCommand {
         var table = Table()
         for peer in peers {
             table.row(
-                "\(peer.address)/p2p/\(peer.peer)", direction(of: peer),
+                "\(peer.address)/p2p/\(peer.peer)", direction(of: peer), peer.security,
                 Quantity.time(seconds: Int(peer.connectedSeconds)),
                 peer.ledger.map { "sent \(Quantity.bytes($0.bytesSent))" } ?? "-",
                 peer.ledger.map { "received \(Quantity.bytes($0.bytesReceived))" } ?? "-", printable(peer.agent ?? "-"))

@@ -26,6 +26,12 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A peer to connect to at the start.", valueName: "multiaddr"))
     var peer: [AddressArgument] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "What connections may be secured with, best first, by an option each. (default: tls, then noise)",
+            valueName: "protocol"))
+    var security: [SecurityName] = []
+
     @Flag(help: "Do not look for peers on the local network. This version never does; scripts may say so already.")
     var noMdns = false
 
@@ -47,6 +53,7 @@ struct Serve: AsyncParsableCommand {
         configuration.listen = listen.isEmpty ? try Self.defaultAddresses() : try listen.map { try $0.value() }
         try exchange.apply(to: &configuration)
         try resources.apply(to: &configuration.exchange)
+        if !security.isEmpty { configuration.swarm.securityProtocols = security.map(\.security) }
         let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)
         let responder = NodeResponder(node)

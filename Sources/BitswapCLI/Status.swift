@@ -96,6 +96,7 @@ struct Status: AsyncParsableCommand {
         table.row(
             "  failed",
             "\(Quantity.count(swarm.handshakesFailed, "handshake")), \(Quantity.count(swarm.dialsFailed, "dial"))")
+        if !swarm.tlsLimitHits.isEmpty { table.row("  TLS limits hit", list(swarm.tlsLimitHits)) }
         if !swarm.noiseLimitHits.isEmpty { table.row("  Noise limits hit", list(swarm.noiseLimitHits)) }
         if !swarm.yamuxLimitHits.isEmpty { table.row("  Yamux limits hit", list(swarm.yamuxLimitHits)) }
     }
@@ -180,7 +181,8 @@ struct Status: AsyncParsableCommand {
             ("dialsFailed", .integer(swarm.dialsFailed)), ("dialsRefused", .integer(swarm.dialsRefused)),
             ("streamsRefused", .integer(swarm.streamsRefused)),
             ("identifyMessagesRefused", .integer(swarm.identifyMessagesRefused)),
-            ("noiseLimitHits", json(swarm.noiseLimitHits)), ("yamuxLimitHits", json(swarm.yamuxLimitHits)),
+            ("tlsLimitHits", json(swarm.tlsLimitHits)), ("noiseLimitHits", json(swarm.noiseLimitHits)),
+            ("yamuxLimitHits", json(swarm.yamuxLimitHits)),
         ])
     }
 

@@ -21,6 +21,8 @@ public final class Connection: Sendable {
     public let peer: PeerID
     /// The key the peer proved to have.
     public let publicKey: PublicKey
+    /// What the connection is secured with.
+    public let security: SecurityProtocol
     /// The other end of the socket, without the peer.
     public let remoteAddress: Multiaddr
     /// This end of the socket, without the peer; `nil` if the system did not say.
@@ -54,12 +56,13 @@ public final class Connection: Sendable {
 
     /// - Precondition: on the event loop of the channel.
     init(
-        id: UInt64, peer: PeerID, publicKey: PublicKey, remoteAddress: Multiaddr, localAddress: Multiaddr?,
-        direction: Direction, swarm: Swarm, channel: any Channel
+        id: UInt64, peer: SecuredPeer, remoteAddress: Multiaddr, localAddress: Multiaddr?, direction: Direction,
+        swarm: Swarm, channel: any Channel
     ) {
         self.id = id
-        self.peer = peer
-        self.publicKey = publicKey
+        self.peer = peer.id
+        publicKey = peer.publicKey
+        security = peer.security
         self.remoteAddress = remoteAddress
         self.localAddress = localAddress
         self.direction = direction

@@ -56,18 +56,18 @@ public struct Libp2pError: Error, Sendable, CustomStringConvertible {
     public let message: String
     /// The error beneath, if there was one.
     public let underlying: (any Error)?
-    /// The limit of the Noise handshake that the peer has passed.
-    let noiseLimit: NoiseLimit?
+    /// The limit of the handshake that the peer has passed.
+    let limit: HandshakeLimit?
 
     public init(_ code: Code, _ message: String, underlying: (any Error)? = nil) {
-        self.init(code, message, underlying: underlying, noiseLimit: nil)
+        self.init(code, message, underlying: underlying, limit: nil)
     }
 
-    init(_ code: Code, _ message: String, underlying: (any Error)? = nil, noiseLimit: NoiseLimit?) {
+    init(_ code: Code, _ message: String, underlying: (any Error)? = nil, limit: HandshakeLimit?) {
         self.code = code
         self.message = message
         self.underlying = underlying
-        self.noiseLimit = noiseLimit
+        self.limit = limit
     }
 
     public var description: String {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Bitswap
 import BitswapNode
+import Libp2p
 import Logging
 import Multiformats
 import PeerIdentity
@@ -84,7 +85,7 @@ import Testing
         ["block", "put", "--cid-version", "0"], ["block", "put", "--cid-version", "2"], ["block", "put", "-", "-"],
         ["serve", "--listen", "nonsense"], ["connect"], ["connect", "/ip4/127.0.0.1"], ["nonsense"],
         ["id", "--repo", ""], ["ledger"], ["ledger", "nonsense"], ["ledger", ""], ["wantlist", "--peer", "nonsense"],
-        ["wantlist", "nonsense"],
+        ["wantlist", "nonsense"], ["serve", "--security", "ssl"],
     ])
     func badUsageIsFoundWhileParsing(arguments: [String]) {
         let error = #expect(throws: (any Error).self) { try BitswapCommand.parseAsRoot(arguments) }
@@ -108,5 +109,8 @@ import Testing
             try BitswapCommand.parseAsRoot(["block", "put", "--codec", "dag-pb", "--cid-version", "0"]) as? BlockPut)
         #expect(put.files == ["-"])
         #expect(put.codec == .dagPB)
+        let serve = try #require(
+            try BitswapCommand.parseAsRoot(["serve", "--security", "noise", "--security", "tls"]) as? Serve)
+        #expect(serve.security.map(\.security) == [.noise, .tls])
     }
 }

@@ -114,14 +114,15 @@ import Testing
 
     @Test func aConnectionSaysWhatItsPeerWasGiven() throws {
         let connection = PeerStatus(
-            peer: peer, address: address, isOutbound: true, agent: "kubo\u{1B}[31m", connectedSeconds: 5, ledger: ledger
-        )
+            peer: peer, address: address, isOutbound: true, security: "tls", agent: "kubo\u{1B}[31m",
+            connectedSeconds: 5, ledger: ledger)
         let told = try object(Peers.json(connection))
         #expect(told["direction"] as? String == "outbound")
+        #expect(told["security"] as? String == "tls")
         #expect((told["ledger"] as? [String: Int])?["bytesSent"] == 2_048)
         #expect(
             Peers.table([connection]).lines
-                == ["\(address)/p2p/\(peer)  outbound  5 s  sent 2.0 KiB  received 10 bytes  kubo?[31m"])
+                == ["\(address)/p2p/\(peer)  outbound  tls  5 s  sent 2.0 KiB  received 10 bytes  kubo?[31m"])
         var leaving = connection
         leaving.ledger = nil
         #expect(try object(Peers.json(leaving))["ledger"] is NSNull)

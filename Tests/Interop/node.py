@@ -102,7 +102,8 @@ class Node:
         """How often each limit was hit that ever was, by name: those of Bitswap, Noise and Yamux."""
         stat = self.stat()
         connections = stat["connections"]
-        return {**stat["exchange"]["limitHits"], **connections["noiseLimitHits"], **connections["yamuxLimitHits"]}
+        handshakes = {**connections["tlsLimitHits"], **connections["noiseLimitHits"]}
+        return {**stat["exchange"]["limitHits"], **handshakes, **connections["yamuxLimitHits"]}
 
 
 class Serving:

@@ -224,6 +224,7 @@ def running_node(t):
     t.equal(one.run("peers").lines, [], "the peers of a node that knows nobody")
     one.run("connect", second.address)
     t.contains(one.run("peers").out.decode(), second.id, "the peers of the one that dialled")
+    t.equal([peer["security"] for peer in one.told("peers")], ["tls"], "what secures its connection")
     t.eventually(lambda: first.id in two.run("peers").out.decode(), "the peers of the other")
     refused(t, one, FAILED, "connect", f"/ip4/127.0.0.1/tcp/9/p2p/{NOBODY}", says="/tcp/9")
     refused(t, one, USAGE, "connect", "nonsense", says="nonsense")

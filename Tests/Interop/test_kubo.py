@@ -1,6 +1,7 @@
 """Our node and a Kubo with its stock RSA identity, in both directions, whoever dials."""
 
 import os
+import socket
 import time
 
 import dagpb
@@ -97,6 +98,65 @@ def we_fetch_being_dialled(t):
 @test("we dial Kubo and fetch 29 bytes, 1 MiB and 64 MiB", seconds=180)
 def we_fetch_having_dialled(t):
     we_fetch(t, kubo_dials=False)
+
+
+def answer_to(address, protocol):
+    """What a listener answers to the proposal of a protocol, in multistream-select."""
+    _, _, host, _, port, *_ = address.split("/")
+    with socket.create_connection((host, int(port)), 10) as connection, connection.makefile("rwb") as stream:
+        for line in ("/multistream/1.0.0", protocol):
+            stream.write(bytes([len(line) + 1]) + line.encode() + b"\n")
+        stream.flush()
+        return [stream.readline()[1:-1].decode() for _ in range(2)][1]
+
+
+def secured_by(t, kubo, when_it_dials, when_we_dial, *words):
+    """Both dial and both fetch, and what secures the connections is what was to be expected."""
+    for kubo_dials, security in ((True, when_it_dials), (False, when_we_dial)):
+        node = Node(t, f"{security}-{'dialled' if kubo_dials else 'dials'}")
+        serving = node.serve(*words) if kubo_dials else node.serve(*words, "--peer", kubo.address)
+        if kubo_dials:
+            kubo.connect(serving.address)
+        t.eventually(lambda: serving.id in kubo.peers(), "Kubo knows our node")
+        block = os.urandom(1 << 20)
+        t.equal(kubo.download(node.put(block), t.path("block")), block, "the 1 MiB block in Kubo")
+        data = os.urandom(200_000)
+        root = kubo.add(t.file("file", data))
+        file = dagpb.walk(root, lambda cids: [node.get(cid)[0] for cid in cids])
+        t.check(file == data, "the file from Kubo differs")
+        connections = [(peer["peer"], peer["direction"], peer["security"]) for peer in node.told("peers")]
+        direction = "inbound" if kubo_dials else "outbound"
+        t.equal(set(connections), {(kubo.id, direction, security)}, "the connections of our node")
+        t.equal(serving.stop(), 0, "status of serve")
+        t.eventually(lambda: serving.id not in kubo.peers(), "Kubo knows that our node is gone")
+
+
+@test("Kubo and our node as they come: who dials chooses, Kubo Noise and we TLS", seconds=90)
+def stock(t):
+    secured_by(t, Kubo(t), "noise", "tls")
+
+
+@test("a Kubo that speaks TLS alone, both ways, whoever dials", seconds=90)
+def tls(t):
+    kubo = Kubo(t, **{"Swarm.Transports.Security.Noise": False})
+    t.equal(answer_to(kubo.address, "/tls/1.0.0"), "/tls/1.0.0", "what Kubo speaks")
+    t.equal(answer_to(kubo.address, "/noise"), "na", "what it does not")
+    secured_by(t, kubo, "tls", "tls")
+
+
+@test("a Kubo that speaks Noise alone, both ways, whoever dials", seconds=90)
+def noise(t):
+    kubo = Kubo(t, **{"Swarm.Transports.Security.TLS": False})
+    t.equal(answer_to(kubo.address, "/noise"), "/noise", "what Kubo speaks")
+    t.equal(answer_to(kubo.address, "/tls/1.0.0"), "na", "what it does not")
+    secured_by(t, kubo, "noise", "noise")
+
+
+@test("Kubo and a node of ours that speaks Noise alone, and TLS alone, both ways, whoever dials", seconds=120)
+def ours_alone(t):
+    kubo = Kubo(t)
+    for security in ("noise", "tls"):
+        secured_by(t, kubo, security, security, "--security", security)
 
 
 @test("a want that we cannot answer yet is answered once the block is put", seconds=60)

@@ -41,6 +41,37 @@ def in_100(t):
     fetched_in(t, BITSWAP[2])
 
 
+def secured_with(t, node, security):
+    t.equal([peer["security"] for peer in node.told("peers")], [security], "what secures our node's connection")
+
+
+@test("py-libp2p dials a node of ours that speaks TLS alone, and Noise alone, and fetches")
+def secured(t):
+    for security in ("tls", "noise"):
+        node, peer = Node(t, f"node-{security}"), PyLibp2p(t, f"pylibp2p-{security}")
+        block = os.urandom(256 * 1024)
+        cid = node.put(block)
+        serving = node.serve("--security", security)
+        peer.connect(serving.address)
+        t.equal(peer.get(cid, serving.id)[0], block, f"a block over {security}")
+        secured_with(t, node, security)
+        t.equal(serving.stop(), 0, "status of serve")
+        peer.kill()
+
+
+@test("a node of ours that speaks TLS alone, and Noise alone, dials py-libp2p and fetches")
+def secured_being_dialled(t):
+    for security in ("tls", "noise"):
+        node, peer = Node(t, f"node-{security}"), PyLibp2p(t, f"pylibp2p-{security}")
+        block = os.urandom(256 * 1024)
+        cid = peer.put(block)
+        serving = node.serve("--security", security, "--peer", peer.address)
+        t.equal(node.get(cid)[0], block, f"a block over {security}")
+        secured_with(t, node, security)
+        t.equal(serving.stop(), 0, "status of serve")
+        peer.kill()
+
+
 @test("HAVE and DONT_HAVE")
 def presence(t):
     node, peer = Node(t), PyLibp2p(t)

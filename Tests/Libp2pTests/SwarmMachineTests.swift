@@ -141,22 +141,28 @@ struct UpgradeStateMachineTests {
     }
 
     private func machine() throws -> UpgradeStateMachine {
-        UpgradeStateMachine(ownPeer: try KeyPair.generate().peerID)
+        UpgradeStateMachine(ownPeer: try KeyPair.generate().peerID, securityProtocols: [.tls, .noise])
     }
 
-    @Test("Noise, then Yamux, agreed on after the handshake or within it")
-    func steps() throws {
+    @Test(
+        "TLS or Noise, then Yamux, agreed on after the handshake or within it",
+        arguments: [SecurityProtocol.tls, .noise])
+    func steps(security: SecurityProtocol) throws {
+        let peer = SecuredPeer(id: peer, publicKey: key, security: security)
         var machine = try machine()
-        guard case .addNoise = machine.negotiated(.noise) else { return #expect(Bool(false), "no Noise") }
-        guard case .addMuxerNegotiation = machine.shookHands(with: peer, key, muxer: nil) else {
+        guard case .addSecurity(security) = machine.negotiated(security.id) else {
+            return #expect(Bool(false), "no \(security)")
+        }
+        #expect(machine.step.contains(security.description))
+        guard case .addMuxerNegotiation = machine.shookHands(with: peer.id, key, muxer: nil) else {
             return #expect(Bool(false), "no negotiation")
         }
-        guard case .addMuxer(peer, key) = machine.negotiated(.yamux) else { return #expect(Bool(false), "no muxer") }
+        guard case .addMuxer(peer) = machine.negotiated(.yamux) else { return #expect(Bool(false), "no muxer") }
         #expect(machine.isDone)
 
         machine = try self.machine()
-        _ = machine.negotiated(.noise)
-        guard case .addMuxer(peer, key) = machine.shookHands(with: peer, key, muxer: .yamux) else {
+        _ = machine.negotiated(security.id)
+        guard case .addMuxer(peer) = machine.shookHands(with: peer.id, key, muxer: .yamux) else {
             return #expect(Bool(false), "no muxer")
         }
         guard case .none = machine.failed(Libp2pError(.timeout, "late")) else {
@@ -166,7 +172,7 @@ struct UpgradeStateMachineTests {
 
     @Test("Ourselves at the other end")
     func selfDial() throws {
-        var machine = UpgradeStateMachine(ownPeer: peer)
+        var machine = UpgradeStateMachine(ownPeer: peer, securityProtocols: [.noise])
         _ = machine.negotiated(.noise)
         guard case .fail(let error) = machine.shookHands(with: peer, key, muxer: .yamux) else {
             return #expect(Bool(false), "no failure")
@@ -177,7 +183,8 @@ struct UpgradeStateMachineTests {
     @Test("Out of turn, or a muxer we do not speak")
     func outOfTurn() throws {
         for step in [
-            { $0.negotiated(.yamux) }, { $0.shookHands(with: peer, key, muxer: nil) },
+            { $0.negotiated(.yamux) }, { $0.negotiated("/plaintext/2.0.0") },
+            { $0.shookHands(with: peer, key, muxer: nil) },
             {
                 _ = $0.negotiated(.noise)
                 return $0.negotiated(.noise)

@@ -59,7 +59,8 @@ struct SwarmStatisticsTests {
         let metrics = TestMetrics()
         let account = SwarmAccount(metrics)
         for refusal in ConnectionLedger.Refusal.allCases { account.connectionRefused(refusal) }
-        for limit in NoiseLimit.allCases { account.handshakeFailed(Libp2pError(.limitReached, "", noiseLimit: limit)) }
+        let limits = NoiseLimit.allCases.map(HandshakeLimit.noise) + TLSLimit.allCases.map(HandshakeLimit.tls)
+        for limit in limits { account.handshakeFailed(Libp2pError(.limitReached, "", limit: limit)) }
         for limit in YamuxLimit.allCases { account.hit(limit) }
         account.handshakeFailed(Libp2pError(.timeout, ""))
         account.dialFailed()
@@ -73,8 +74,9 @@ struct SwarmStatisticsTests {
         var wanted = SwarmStatistics()
         wanted.connectionsRefused = ones(ConnectionLedger.Refusal.self)
         wanted.noiseLimitHits = ones(NoiseLimit.self)
+        wanted.tlsLimitHits = ones(TLSLimit.self)
         wanted.yamuxLimitHits = ones(YamuxLimit.self)
-        wanted.handshakesFailed = 1 + NoiseLimit.allCases.count
+        wanted.handshakesFailed = 1 + limits.count
         wanted.dialsFailed = 1
         wanted.dialsRefused = 1
         wanted.streamsRefused = 1
@@ -84,7 +86,8 @@ struct SwarmStatisticsTests {
         #expect(totals.values.allSatisfy { !$0.contains(0) })
         #expect(
             Set(totals.keys) == [
-                "libp2p_connections_refused_total", "libp2p_noise_limit_hits_total", "libp2p_yamux_limit_hits_total",
+                "libp2p_connections_refused_total", "libp2p_noise_limit_hits_total", "libp2p_tls_limit_hits_total",
+                "libp2p_yamux_limit_hits_total",
                 "libp2p_handshakes_failed_total", "libp2p_dials_failed_total", "libp2p_dials_refused_total",
                 "libp2p_streams_refused_total", "libp2p_identify_refused_total",
             ])

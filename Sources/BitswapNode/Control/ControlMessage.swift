@@ -94,6 +94,8 @@ package struct PeerStatus: Codable, Sendable, Hashable {
     package var address: Multiaddr
     /// Whether the node dialled the peer, and not the other way round.
     package var isOutbound: Bool
+    /// What the connection is secured with, by the name of the ``SecurityProtocol``.
+    package var security: String
     /// The program at the other end, once it has told.
     package var agent: String?
     package var connectedSeconds: Int64

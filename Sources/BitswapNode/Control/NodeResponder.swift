@@ -90,6 +90,7 @@ package struct NodeResponder: Sendable {
         return node.swarm.connections().map { connection in
             PeerStatus(
                 peer: connection.peer, address: connection.remoteAddress, isOutbound: connection.direction == .outbound,
+                security: connection.security.name,
                 agent: (connection.identifyInfo?.agentVersion?.prefix(limits.agentCharacters)).map(String.init),
                 connectedSeconds: (now - connection.openedAt).nanoseconds / 1_000_000_000,
                 ledger: node.exchange.ledger(of: connection.peer))

@@ -1,25 +1,10 @@
 package import NIOCore
 package import PeerIdentity
 
-/// Fired up the pipeline when the handshake has succeeded, before any plaintext.
-package struct NoiseHandshakeCompleted: Sendable, Hashable {
-    /// The peer at the other end, proven.
-    package let peer: PeerID
-    package let publicKey: PublicKey
-    /// The muxer both sides agreed on in the handshake; nil if it is still to be negotiated.
-    package let muxer: ProtocolID?
-
-    package init(peer: PeerID, publicKey: PublicKey, muxer: ProtocolID?) {
-        self.peer = peer
-        self.publicKey = publicKey
-        self.muxer = muxer
-    }
-}
-
 /// Secures a connection with libp2p-noise: performs the handshake, then opens what comes in and seals what goes out.
 ///
 /// Below it are the bytes of the socket, above it plaintext, both as `ByteBuffer` and cut anyhow. Success is told by the
-/// event ``NoiseHandshakeCompleted``, in the same call as the first plaintext may follow it, so whoever takes the
+/// event ``HandshakeCompleted``, in the same call as the first plaintext may follow it, so whoever takes the
 /// plaintext is added to the pipeline while the event is handled. Failure is told by `errorCaught` with a
 /// ``Libp2pError``, once, after which the channel is closed. Writes wait for the handshake to succeed; sealed bytes go to
 /// the socket with `flush`, or earlier when there are many. The promise of a write follows that of its last sealed byte.
@@ -50,14 +35,14 @@ package final class NoiseHandler: ChannelDuplexHandler {
     private final class Session {
         var opener: NoiseOpener
         var sealer: NoiseSealer
-        var plaintext: NoiseBufferPool
+        var plaintext: BufferPool
         /// Of the writes whose last byte is in the sealer's current piece.
         var promises: [EventLoopPromise<Void>] = []
 
         init(_ session: NoiseHandshake.Session, limits: NoiseLimits, allocator: ByteBufferAllocator) {
             opener = NoiseOpener(cipher: session.receive)
             sealer = NoiseSealer(cipher: session.send, limits: limits, allocator: allocator)
-            plaintext = NoiseBufferPool(maximumCount: 4, allocator: allocator)
+            plaintext = BufferPool(maximumCount: 4, allocator: allocator)
         }
     }
 
@@ -271,7 +256,7 @@ package final class NoiseHandler: ChannelDuplexHandler {
 
         hasForwarded = true
         context.fireUserInboundEventTriggered(
-            NoiseHandshakeCompleted(peer: result.peer, publicKey: result.publicKey, muxer: result.muxer))
+            HandshakeCompleted(peer: result.peer, publicKey: result.publicKey, muxer: result.muxer))
         if rest.readableBytes > 0, case .established(let session) = state { open(rest, session, context) }
     }
 

@@ -144,8 +144,7 @@ package struct NoiseHandshake {
         let publicKey = try payload.verifiedIdentity(staticKey: remoteStaticKey ?? [])
         let peer = PeerID(publicKey: publicKey)
         if let expectedPeer, expectedPeer != peer {
-            throw Libp2pError(
-                .wrongPeer, "Expected the peer \(expectedPeer), but the one who answered is \(peer).")
+            throw .wrongPeer(peer, expected: expectedPeer)
         }
         return (publicKey, payload.muxers)
     }
@@ -160,10 +159,14 @@ package struct NoiseHandshake {
 }
 
 extension Libp2pError {
+    static func wrongPeer(_ peer: PeerID, expected: PeerID) -> Libp2pError {
+        Libp2pError(.wrongPeer, "Expected the peer \(expected), but the one who answered is \(peer).")
+    }
+
     static func noiseHandshakeTooLong(_ length: Int, _ limits: NoiseLimits) -> Libp2pError {
         Libp2pError(
             .limitReached,
             "The peer announced a Noise handshake message of \(length) bytes; at most \(limits.handshakeMessageBytes) "
-                + "are read. It may not speak Noise.", noiseLimit: .handshakeMessageBytes)
+                + "are read. It may not speak Noise.", limit: .noise(.handshakeMessageBytes))
     }
 }

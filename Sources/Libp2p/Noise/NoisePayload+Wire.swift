@@ -13,7 +13,7 @@ extension NoisePayload {
             throw Libp2pError(
                 .handshakeFailed,
                 "The payload of the peer's Noise handshake is malformed: \(String(cString: cwire_status_text(status))).",
-                noiseLimit: NoiseLimit(status))
+                limit: NoiseLimit(status).map { .noise($0) })
         }
         defer { cwire_noise_payload_free(payload) }
 

@@ -13,7 +13,7 @@ struct NoiseSealer {
     private var output: ByteBuffer?
     /// Where in `output` the open message starts: a length, not written yet, and plaintext.
     private var openStart: Int?
-    private var pool: NoiseBufferPool
+    private var pool: BufferPool
 
     /// Writes from this size on are not copied. Below it a copy costs less than a message of its own; above it a copy
     /// may cost twenty times as much when source and destination lie unluckily within their pages.
@@ -26,7 +26,7 @@ struct NoiseSealer {
     init(cipher: NoiseCipherState, limits: NoiseLimits, allocator: ByteBufferAllocator) {
         self.cipher = cipher
         self.maximumBytes = max(limits.socketWriteBytes, 2 * Self.overhead)
-        self.pool = NoiseBufferPool(maximumCount: 2, allocator: allocator)
+        self.pool = BufferPool(maximumCount: 2, allocator: allocator)
     }
 
     /// Whether ``finishPiece()`` is due before more is appended.

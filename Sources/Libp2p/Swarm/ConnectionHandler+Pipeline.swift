@@ -11,12 +11,19 @@ extension ConnectionHandler {
             timeLimit: TimeAmount(swarm.configuration.handshakeTimeout))
     }
 
-    static func noise(
-        _ direction: Connection.Direction, _ swarm: Swarm, expecting peer: PeerID?
-    ) -> NoiseHandler {
-        NoiseHandler(
-            identity: swarm.identity, role: direction == .outbound ? .initiator : .responder, expectedPeer: peer,
-            muxers: [.yamux])
+    static func security(
+        _ security: SecurityProtocol, _ direction: Connection.Direction, _ swarm: Swarm, expecting peer: PeerID?
+    ) throws(Libp2pError) -> any ChannelHandler {
+        switch security {
+        case .tls:
+            TLSHandler(
+                credentials: try swarm.tlsCredentials.get(), direction: direction, expectedPeer: peer,
+                now: Swarm.secondsSince1970)
+        default:
+            NoiseHandler(
+                identity: swarm.identity, role: direction == .outbound ? .initiator : .responder, expectedPeer: peer,
+                muxers: [.yamux])
+        }
     }
 
     /// - Parameter onClosed: called when the muxer has ended, with the reason unless it was closed from here.

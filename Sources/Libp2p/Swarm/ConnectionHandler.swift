@@ -39,7 +39,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         self.expectedPeer = expectedPeer
         self.ticket = ticket
         self.ready = ready
-        machine = UpgradeStateMachine(ownPeer: swarm.peerID)
+        machine = UpgradeStateMachine(
+            ownPeer: swarm.peerID, securityProtocols: swarm.configuration.securityProtocols)
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -61,7 +62,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         switch event {
         case let event as NegotiationCompleted:
             perform(machine.negotiated(event.protocolID), context: context)
-        case let event as NoiseHandshakeCompleted:
+        case let event as HandshakeCompleted:
             perform(
                 machine.shookHands(with: event.peer, event.publicKey, muxer: event.muxer), context: context)
         default:
@@ -108,18 +109,22 @@ final class ConnectionHandler: ChannelInboundHandler {
         switch action {
         case .none:
             break
-        case .addNoise:
-            add(Self.noise(direction, swarm, expecting: expectedPeer), context: context)
+        case .addSecurity(let security):
+            do {
+                try add(Self.security(security, direction, swarm, expecting: expectedPeer), context: context)
+            } catch {
+                fail(error, context: context)
+            }
         case .addMuxerNegotiation:
             add(Self.negotiation([.yamux], direction, swarm), context: context)
-        case .addMuxer(let peer, let publicKey):
-            addMuxer(peer, publicKey, context: context)
+        case .addMuxer(let peer):
+            addMuxer(peer, context: context)
         case .fail(let error):
             fail(error, context: context)
         }
     }
 
-    private func add(_ handler: some ChannelHandler, context: ChannelHandlerContext) {
+    private func add(_ handler: any ChannelHandler, context: ChannelHandlerContext) {
         do {
             try context.pipeline.syncOperations.addHandler(handler, position: .before(self))
         } catch {
@@ -135,14 +140,14 @@ final class ConnectionHandler: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    private func addMuxer(_ peer: PeerID, _ publicKey: PublicKey, context: ChannelHandlerContext) {
+    private func addMuxer(_ peer: SecuredPeer, context: ChannelHandlerContext) {
         timeout?.cancel()
         let localAddress = context.channel.localAddress.flatMap { Multiaddr(tcp: $0) }
         let connection: Connection
         do {
             connection = try swarm.establish(
-                &ticket, peer, publicKey, remoteAddress: remoteAddress, localAddress: localAddress,
-                direction: direction, channel: context.channel)
+                &ticket, peer, remoteAddress: remoteAddress, localAddress: localAddress, direction: direction,
+                channel: context.channel)
         } catch {
             fail(Libp2pError(refused: error), context: context)
             return

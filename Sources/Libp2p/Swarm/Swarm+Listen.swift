@@ -136,7 +136,8 @@ extension Swarm {
             throw error
         }
         try channel.pipeline.syncOperations.addHandler(
-            ConnectionHandler.negotiation([.noise], direction, self), position: .before(handler))
+            ConnectionHandler.negotiation(configuration.securityProtocols.map(\.id), direction, self),
+            position: .before(handler))
     }
 
     /// The addresses under which a listening socket can be reached.

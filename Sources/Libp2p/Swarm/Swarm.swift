@@ -14,7 +14,7 @@ import NIOConcurrencyHelpers
 #endif
 
 /// The connections of one node: dials and accepts them, proves who is at the other end, keeps them within limits, and
-/// hands streams to the protocols registered with it. TCP, Noise and Yamux; identify and ping come with it.
+/// hands streams to the protocols registered with it. TCP, TLS or Noise, and Yamux; identify and ping come with it.
 ///
 /// Register protocols and observers, then ``listen(on:)`` and ``connect(to:)``, and end with ``shutdown()``: a swarm
 /// holds its sockets until then. May be used from anywhere. Handlers and observers run on the event loop of their
@@ -30,6 +30,8 @@ public final class Swarm: Sendable {
     public let configuration: SwarmConfiguration
 
     let identity: KeyPair
+    /// A failure, which each handshake then ends with, if TLS is not spoken.
+    let tlsCredentials: Result<TLSCredentials, Libp2pError>
     let eventLoopGroup: any EventLoopGroup
     let logger: Logger
     let account: SwarmAccount
@@ -44,6 +46,12 @@ public final class Swarm: Sendable {
     ) {
         account = SwarmAccount(metrics)
         self.identity = identity
+        tlsCredentials = Result { () throws(Libp2pError) in
+            guard configuration.securityProtocols.contains(.tls) else {
+                throw Libp2pError(.protocolNotSupported, "TLS is not among the security protocols of this node.")
+            }
+            return try TLSCredentials(identity: identity, muxers: [.yamux])
+        }
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
@@ -55,8 +63,12 @@ public final class Swarm: Sendable {
 
     /// Nanoseconds since 1970, by whole seconds: what signed records are numbered from, so that a restart does not go back.
     private static func wallClock() -> UInt64 {
+        UInt64(clamping: secondsSince1970()) &* 1_000_000_000
+    }
+
+    static func secondsSince1970() -> Int64 {
         // Not clock_gettime: in a release build the fields of its struct belong to a module that cannot be imported.
-        UInt64(clamping: time(nil)) &* 1_000_000_000
+        Int64(time(nil))
     }
 
     // MARK: Protocols and observers
@@ -150,16 +162,16 @@ public final class Swarm: Sendable {
 
     /// - Throws: a refusal; then nothing has changed.
     func establish(
-        _ ticket: inout ConnectionLedger.Ticket, _ peer: PeerID, _ publicKey: PublicKey, remoteAddress: Multiaddr,
+        _ ticket: inout ConnectionLedger.Ticket, _ peer: SecuredPeer, remoteAddress: Multiaddr,
         localAddress: Multiaddr?, direction: Connection.Direction, channel: any Channel
     ) throws(ConnectionLedger.Refusal) -> Connection {
         let result = state.withLockedValue { state -> Result<UInt64, ConnectionLedger.Refusal> in
-            Result { () throws(ConnectionLedger.Refusal) in try state.establish(&ticket, peer) }
+            Result { () throws(ConnectionLedger.Refusal) in try state.establish(&ticket, peer.id) }
         }
         if case .failure(let refusal) = result { account.connectionRefused(refusal) }
         let connection = Connection(
-            id: try result.get(), peer: peer, publicKey: publicKey, remoteAddress: remoteAddress,
-            localAddress: localAddress, direction: direction, swarm: self, channel: channel)
+            id: try result.get(), peer: peer, remoteAddress: remoteAddress, localAddress: localAddress,
+            direction: direction, swarm: self, channel: channel)
         return connection
     }
 

@@ -32,9 +32,16 @@ final class SwarmAccount: Sendable {
     func handshakeFailed(_ error: Libp2pError) {
         totals.withLockedValue { $0.handshakesFailed += 1 }
         metrics.handshakesFailed.increment()
-        guard let limit = error.noiseLimit else { return }
-        totals.withLockedValue { $0.noiseLimitHits[limit.rawValue, default: 0] += 1 }
-        metrics.noiseLimitHits[limit]?.increment()
+        switch error.limit {
+        case .noise(let limit):
+            totals.withLockedValue { $0.noiseLimitHits[limit.rawValue, default: 0] += 1 }
+            metrics.noiseLimitHits[limit]?.increment()
+        case .tls(let limit):
+            totals.withLockedValue { $0.tlsLimitHits[limit.rawValue, default: 0] += 1 }
+            metrics.tlsLimitHits[limit]?.increment()
+        case nil:
+            break
+        }
     }
 
     func dialFailed() {

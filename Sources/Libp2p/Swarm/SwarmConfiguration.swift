@@ -6,6 +6,10 @@ public struct SwarmConfiguration: Sendable {
     /// The protocol family, told to every peer by identify. Nobody refuses another one any more.
     public var protocolVersion = "ipfs/0.1.0"
 
+    /// What connections may be secured with, at least one: proposed in this order where this node dials, any of them
+    /// accepted where it is dialled.
+    public var securityProtocols: [SecurityProtocol] = [.tls, .noise]
+
     /// How long one TCP connection may take to be established.
     public var connectTimeout: Duration = .seconds(5)
 

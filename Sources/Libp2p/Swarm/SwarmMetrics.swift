@@ -6,6 +6,7 @@ struct SwarmMetrics: Sendable {
     let connectionsRefused: [ConnectionLedger.Refusal: Counter]
     let streamsRefused, handshakesFailed, dialsFailed, dialsRefused, identifyRefused: Counter
     let noiseLimitHits: [NoiseLimit: Counter]
+    let tlsLimitHits: [TLSLimit: Counter]
     let yamuxLimitHits: [YamuxLimit: Counter]
 
     init(_ factory: any MetricsFactory) {
@@ -35,6 +36,7 @@ struct SwarmMetrics: Sendable {
         dialsRefused = counter("dials_refused")
         identifyRefused = counter("identify_refused")
         noiseLimitHits = counters("noise_limit_hits", by: "limit", of: NoiseLimit.self)
+        tlsLimitHits = counters("tls_limit_hits", by: "limit", of: TLSLimit.self)
         yamuxLimitHits = counters("yamux_limit_hits", by: "limit", of: YamuxLimit.self)
     }
 }

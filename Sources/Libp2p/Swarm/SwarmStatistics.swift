@@ -2,8 +2,8 @@
 ///
 /// All of it is told by metrics too, which all begin with `libp2p_`: the level `connections` (`direction`: `inbound`,
 /// `outbound`), and the counters `connections_refused_total` (`reason`), `handshakes_failed_total`, `dials_failed_total`,
-/// `dials_refused_total`, `streams_refused_total`, `identify_refused_total`, `noise_limit_hits_total` and
-/// `yamux_limit_hits_total` (`limit`).
+/// `dials_refused_total`, `streams_refused_total`, `identify_refused_total`, `tls_limit_hits_total`,
+/// `noise_limit_hits_total` and `yamux_limit_hits_total` (`limit`).
 public struct SwarmStatistics: Sendable, Hashable, Codable {
     /// Sockets that others opened and that are open now, with those still in their handshake.
     public var inboundConnections = 0
@@ -22,6 +22,8 @@ public struct SwarmStatistics: Sendable, Hashable, Codable {
     public var identifyMessagesRefused = 0
     /// How often each limit of Noise was hit that ever was, by its name.
     public var noiseLimitHits: [String: Int] = [:]
+    /// How often each limit of TLS was hit that ever was, by its name.
+    public var tlsLimitHits: [String: Int] = [:]
     /// How often each limit of Yamux was hit that ever was, by its name.
     public var yamuxLimitHits: [String: Int] = [:]
 

@@ -60,7 +60,7 @@ struct TCPEndpoint {
         Libp2pError(
             .unsupportedAddress,
             """
-            The address \(address) is not supported: this node speaks TCP with Noise and Yamux, as in \
+            The address \(address) is not supported: this node speaks TCP, as in \
             /ip4/192.0.2.1/tcp/4001, /ip6/2001:db8::1/tcp/4001 or /dns4/example.org/tcp/4001, each with /p2p/PEER-ID.
             """)
     }

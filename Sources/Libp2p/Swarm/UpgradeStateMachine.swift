@@ -1,29 +1,31 @@
 import PeerIdentity
 
-/// The steps from a TCP connection to a multiplexed one: agree on Noise, shake hands, agree on Yamux unless the
+/// The steps from a TCP connection to a multiplexed one: agree on TLS or Noise, shake hands, agree on Yamux unless the
 /// handshake did. Pure: no channel, no clock.
 struct UpgradeStateMachine {
     enum Action {
-        case addNoise
+        case addSecurity(SecurityProtocol)
         case addMuxerNegotiation
         /// The connection is ready for the muxer.
-        case addMuxer(PeerID, PublicKey)
+        case addMuxer(SecuredPeer)
         case fail(Libp2pError)
         case none
     }
 
     private enum State {
         case agreeingOnSecurity
-        case shakingHands
-        case agreeingOnMuxer(PeerID, PublicKey)
+        case shakingHands(SecurityProtocol)
+        case agreeingOnMuxer(SecuredPeer)
         case done
     }
 
     private var state: State = .agreeingOnSecurity
     private let ownPeer: PeerID
+    private let securityProtocols: [SecurityProtocol]
 
-    init(ownPeer: PeerID) {
+    init(ownPeer: PeerID, securityProtocols: [SecurityProtocol]) {
         self.ownPeer = ownPeer
+        self.securityProtocols = securityProtocols
     }
 
     var isDone: Bool {
@@ -34,7 +36,7 @@ struct UpgradeStateMachine {
     var step: String {
         switch state {
         case .agreeingOnSecurity: "agreeing on a security protocol"
-        case .shakingHands: "the Noise handshake"
+        case .shakingHands(let security): "the \(security) handshake"
         case .agreeingOnMuxer: "agreeing on a multiplexer"
         case .done: "the connection"
         }
@@ -42,35 +44,38 @@ struct UpgradeStateMachine {
 
     mutating func negotiated(_ protocolID: ProtocolID) -> Action {
         switch state {
-        case .agreeingOnSecurity where protocolID == .noise:
-            state = .shakingHands
-            return .addNoise
-        case .agreeingOnMuxer(let peer, let key) where protocolID == .yamux:
+        case .agreeingOnSecurity:
+            guard let security = securityProtocols.first(where: { $0.id == protocolID }) else { break }
+            state = .shakingHands(security)
+            return .addSecurity(security)
+        case .agreeingOnMuxer(let peer) where protocolID == .yamux:
             state = .done
-            return .addMuxer(peer, key)
+            return .addMuxer(peer)
         case .done:
             return .none
-        case .agreeingOnSecurity, .shakingHands, .agreeingOnMuxer:
-            return fail("the protocol \(protocolID) was negotiated out of turn")
+        case .shakingHands, .agreeingOnMuxer:
+            break
         }
+        return fail("the protocol \(protocolID) was negotiated out of turn")
     }
 
     /// - Parameter muxer: the multiplexer that both sides named within the handshake, if they did.
     mutating func shookHands(with peer: PeerID, _ publicKey: PublicKey, muxer: ProtocolID?) -> Action {
-        guard case .shakingHands = state else { return fail("a handshake was completed out of turn") }
+        guard case .shakingHands(let security) = state else { return fail("a handshake was completed out of turn") }
         guard peer != ownPeer else {
             state = .done
             return .fail(
                 Libp2pError(
                     .selfDial, "the node at the other end is this node itself (\(peer)): dial another node's address"))
         }
+        let secured = SecuredPeer(id: peer, publicKey: publicKey, security: security)
         switch muxer {
         case nil:
-            state = .agreeingOnMuxer(peer, publicKey)
+            state = .agreeingOnMuxer(secured)
             return .addMuxerNegotiation
         case .some(.yamux):
             state = .done
-            return .addMuxer(peer, publicKey)
+            return .addMuxer(secured)
         case .some(let other):
             return fail("the multiplexer \(other) was agreed on, which this node does not speak")
         }
@@ -89,7 +94,16 @@ struct UpgradeStateMachine {
     }
 }
 
+/// Who is at the other end, and by what that was proven.
+struct SecuredPeer: Hashable, Sendable {
+    let id: PeerID
+    let publicKey: PublicKey
+    let security: SecurityProtocol
+}
+
 extension ProtocolID {
+    /// TLS, the secured channel.
+    static let tls: ProtocolID = "/tls/1.0.0"
     /// Noise, the secured channel.
     static let noise: ProtocolID = "/noise"
     /// Yamux, the multiplexer.

@@ -22,10 +22,10 @@ import Testing
         let two = try NoiseTesting.identity(2)
         #expect(
             pair.initiator.recorder.completed
-                == [NoiseHandshakeCompleted(peer: two.peerID, publicKey: two.publicKey, muxer: yamux)])
+                == [HandshakeCompleted(peer: two.peerID, publicKey: two.publicKey, muxer: yamux)])
         #expect(
             pair.responder.recorder.completed
-                == [NoiseHandshakeCompleted(peer: one.peerID, publicKey: one.publicKey, muxer: yamux)])
+                == [HandshakeCompleted(peer: one.peerID, publicKey: one.publicKey, muxer: yamux)])
         #expect(pair.initiator.recorder.bytes == Array("early words".utf8))
         #expect(pair.initiator.recorder.log.first == "completed")
         try early.futureResult.wait()

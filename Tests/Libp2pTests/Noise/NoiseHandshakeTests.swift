@@ -200,7 +200,7 @@ import Testing
             let error = expectNoiseError(.handshakeFailed) {
                 _ = try respond(to: payload(muxers: muxers, hashes: hashes))
             }
-            #expect(error?.noiseLimit == limit)
+            #expect(error?.limit == .noise(limit))
         }
     }
 
@@ -217,7 +217,7 @@ import Testing
                 }
             } else {
                 let error = expectNoiseError(.limitReached) { _ = try responder.receive(message) }
-                #expect(error?.noiseLimit == .handshakeMessageBytes)
+                #expect(error?.limit == .noise(.handshakeMessageBytes))
             }
         }
     }

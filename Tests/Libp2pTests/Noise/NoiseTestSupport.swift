@@ -92,7 +92,7 @@ final class NoiseRecorder: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     var pieces: [ByteBuffer] = []
-    var completed: [NoiseHandshakeCompleted] = []
+    var completed: [HandshakeCompleted] = []
     var errors: [Libp2pError] = []
     var isInactive = false
     /// What arrived first, in words.
@@ -107,7 +107,7 @@ final class NoiseRecorder: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if let event = event as? NoiseHandshakeCompleted {
+        if let event = event as? HandshakeCompleted {
             completed.append(event)
             log.append("completed")
             onCompleted?(context)
