@@ -42,7 +42,7 @@ public struct Swarm: Scenario {
         blocks = 64
         // Wants do not shrink with the blocks: they take their part of the smaller links.
         bounds.time = 6
-        bounds.seedBytes = 5
+        bounds.seedBytes = 6
     }
 
     private var fileBytes: Int { blocks * blockBytes }
