@@ -182,7 +182,7 @@ let package = Package(
         .testTarget(
             name: "BitswapTests",
             dependencies: [
-                "Bitswap", "Blockstore", "PeerIdentity", "Multiformats", "TestSupport",
+                "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
