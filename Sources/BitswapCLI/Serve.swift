@@ -12,7 +12,7 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run a node on the repository until Ctrl-C: serve its blocks, and fetch for other commands.",
         discussion: """
             Makes the repository if there is none. With --json, the first line is {"event":"listening",…}, printed when \
-            the node can be reached; then come "connected" and "disconnected" as peers do.
+            the node can be reached; then come "discovered" and "undiscovered", "connected" and "disconnected" as peers do.
             """)
 
     @OptionGroup var options: CommonOptions
@@ -26,11 +26,18 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A peer to connect to at the start.", valueName: "multiaddr"))
     var peer: [AddressArgument] = []
 
-    @Flag(help: "Do not look for peers on the local network. This version never does; scripts may say so already.")
+    @Option(
+        help: ArgumentHelp(
+            "A node that knows many others, to stay connected to; /dnsaddr names are looked up.", valueName: "multiaddr"
+        ))
+    var bootstrap: [BootstrapArgument] = []
+
+    @Flag(help: "Do not look for peers on the local networks by mDNS, nor be found there.")
     var noMdns = false
 
     func validate() throws {
         for address in listen + peer { _ = try address.value() }
+        for address in bootstrap { _ = try address.value() }
     }
 
     func run() async throws {
@@ -42,6 +49,8 @@ struct Serve: AsyncParsableCommand {
 
         var configuration = BitswapNode.Configuration()
         configuration.listen = listen.isEmpty ? try Self.defaultAddresses() : try listen.map { try $0.value() }
+        configuration.bootstrap = try bootstrap.map { try $0.value() }
+        configuration.usesMDNS = !noMdns
         let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)
         let responder = NodeResponder(node)

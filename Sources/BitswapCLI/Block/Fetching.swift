@@ -27,11 +27,14 @@ struct Narration: Sendable {
 struct Fetching: Sendable {
     let repository: Repository
     let peers: [Multiaddr]
+    /// Whether peers are looked for on the local networks too, when no node runs.
+    let usesMDNS: Bool
     let timeout: Duration
     /// As it was given.
     let timeoutText: String
     let logger: Logger
     let narration: Narration
+    let story: FetchStory
 
     /// Blocks that are asked for and not yet passed on: what a running node takes from one connection.
     private static let concurrency = ControlLimits().requestsPerConnection
@@ -41,7 +44,7 @@ struct Fetching: Sendable {
         let sizes = try await store.sizes(of: cids.map(\.multihash))
         let missing = zip(cids, sizes).filter { $0.1 == nil }.map(\.0)
         guard let first = missing.first else { return try await deliver(cids, store, from: nil, sink) }
-        for cid in missing { narration.sayOfBlock("\(cid) is not in the local store") }
+        for cid in missing { story.tell("not in the local store", cid: cid) }
         do {
             return try await ControlClient.withConnection(to: repository) { client in
                 try await fetch(cids, store, from: RunningNode(client: client, store: store), sink)
@@ -49,7 +52,7 @@ struct Fetching: Sendable {
         } catch let error as NodeError where error.code == .notRunning {
             // Then by ourselves.
         }
-        guard !peers.isEmpty else {
+        guard !peers.isEmpty || usesMDNS else {
             throw CommandFailure(
                 status: CommandFailure.notFound,
                 message:
@@ -64,7 +67,11 @@ struct Fetching: Sendable {
     private func withEphemeralNode(
         _ store: LMDBBlockstore, _ body: (EphemeralNode) async throws -> Void
     ) async throws {
-        let node = BitswapNode(identity: try KeyPair.generate(), store: store, logger: logger)
+        var configuration = BitswapNode.Configuration()
+        configuration.usesMDNS = usesMDNS
+        let node = BitswapNode(
+            identity: try KeyPair.generate(), store: store, configuration: configuration, logger: logger)
+        story.observe(node)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await node.run() }
             defer { group.cancelAll() }
@@ -73,7 +80,9 @@ struct Fetching: Sendable {
                 address.peerMultihash.flatMap { try? PeerID(multihash: $0) }.map { Provider($0, addresses: [address]) }
             }
             try await node.blocks.withSession(providers: .preferring(providers)) { session in
-                try await body(EphemeralNode(node: node, session: session))
+                let events = session.events
+                group.addTask { [story] in for await event in events { story.tell(event) } }
+                try await body(EphemeralNode(node: node, session: session, usesMDNS: usesMDNS))
             }
         }
     }
