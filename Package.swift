@@ -13,6 +13,7 @@ let package = Package(
     products: [
         .library(name: "BitswapNode", targets: ["BitswapNode"]),
         .library(name: "Bitswap", targets: ["Bitswap"]),
+        .library(name: "Routing", targets: ["Routing"]),
         .library(name: "Libp2p", targets: ["Libp2p"]),
         .library(name: "Blockstore", targets: ["Blockstore"]),
         .library(name: "PeerIdentity", targets: ["PeerIdentity"]),
@@ -49,6 +50,9 @@ let package = Package(
             name: "CSecp256k1", path: "CSupport/CSecp256k1", pkgConfig: "libsecp256k1",
             providers: [.apt(["libsecp256k1-dev"]), .brew(["secp256k1"])]),
         .target(name: "CSHA256", path: "CSupport/CSHA256"),
+        .target(
+            name: "CResolver", path: "CSupport/CResolver",
+            linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux, .macOS]))]),
         .target(name: "CWire", dependencies: ["CProtobufC"], path: "CSupport/CWire"),
         .target(name: "CBlockstore", dependencies: ["CLMDB"], path: "CSupport/CBlockstore"),
 
@@ -92,6 +96,18 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "Routing",
+            dependencies: [
+                "Libp2p", "CResolver", "PeerIdentity", "Multiformats",
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+            ],
+            swiftSettings: strict),
+        .target(
             name: "Bitswap",
             dependencies: [
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
@@ -107,7 +123,7 @@ let package = Package(
             name: "BitswapNode",
             dependencies: [
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
-                "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
+                "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -119,7 +135,8 @@ let package = Package(
         .executableTarget(
             name: "BitswapCLI",
             dependencies: [
-                "BitswapNode", "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
+                "BitswapNode", "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -191,9 +208,20 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "RoutingTests",
+            dependencies: [
+                "Routing", "Libp2p", "PeerIdentity", "Multiformats", "TestSupport",
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "BitswapTests",
             dependencies: [
-                "Bitswap", "Blockstore", "PeerIdentity", "Multiformats", "TestSupport",
+                "Libp2p", "Bitswap", "Blockstore", "PeerIdentity", "Multiformats", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
@@ -232,7 +260,7 @@ let package = Package(
             name: "BitswapCLITests",
             dependencies: [
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
-                "BitswapCLI", "BitswapNode", "Bitswap", "Libp2p", "PeerIdentity", "Multiformats",
+                "BitswapCLI", "BitswapNode", "Bitswap", "Routing", "Libp2p", "PeerIdentity", "Multiformats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

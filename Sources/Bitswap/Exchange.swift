@@ -1,5 +1,6 @@
 public import Blockstore
 import DequeModule
+public import Libp2p
 public import Logging
 public import Metrics
 import Multiformats
@@ -163,6 +164,13 @@ public final class Exchange: Sendable {
             start(.serve(newcomer))
         }
         perform(effects)
+    }
+
+    /// One of several connections with a peer is to be used no longer: what follows goes on another. Called by the network.
+    public func rerouted(_ peer: PeerID) {
+        let known = peers.withLockedValue { $0[peer] }
+        known?.requests.renew()
+        known?.responses.renew()
     }
 
     /// A connection to a peer is gone. Called by the network, once for each connection.

@@ -8,8 +8,9 @@ struct Peers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the connections of the running node.",
         discussion: """
-            Prints one connection a line: its address, who opened it, what secures it, for how long it has been there, the \
-            bytes of blocks sent to and received from the peer over all its connections, and the program at the other end.
+            Prints one connection a line: its address, who opened it, what secures it, for how long it has been there, how the \
+            peer was found and how long ago, the bytes of blocks sent to and received from the peer over all its connections, \
+            and the program at the other end.
             """)
 
     @OptionGroup var options: CommonOptions
@@ -30,6 +31,7 @@ struct Peers: AsyncParsableCommand {
             ("peer", JSON(peer.peer)), ("address", JSON(peer.address)), ("direction", .string(direction(of: peer))),
             ("security", .string(peer.security)), ("agent", JSON(peer.agent)),
             ("connectedSeconds", .integer(Int(peer.connectedSeconds))),
+            ("foundBy", JSON(peer.foundBy)), ("foundSeconds", JSON(number: peer.foundSeconds.map { Int($0) })),
             ("ledger", peer.ledger.map { .object(LedgerCommand.members($0)) } ?? .null),
         ])
     }
@@ -40,6 +42,7 @@ struct Peers: AsyncParsableCommand {
             table.row(
                 "\(peer.address)/p2p/\(peer.peer)", direction(of: peer), peer.security,
                 Quantity.time(seconds: Int(peer.connectedSeconds)),
+                peer.foundBy.map { "\($0) \(Quantity.time(seconds: Int(peer.foundSeconds ?? 0))) ago" } ?? "-",
                 peer.ledger.map { "sent \(Quantity.bytes($0.bytesSent))" } ?? "-",
                 peer.ledger.map { "received \(Quantity.bytes($0.bytesReceived))" } ?? "-", printable(peer.agent ?? "-"))
         }

@@ -12,7 +12,7 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run a node on the repository until Ctrl-C: serve its blocks, and fetch for other commands.",
         discussion: """
             Makes the repository if there is none. With --json, the first line is {"event":"listening",…}, printed when \
-            the node can be reached; then come "connected" and "disconnected" as peers do.
+            the node can be reached; then come "discovered" and "undiscovered", "connected" and "disconnected" as peers do.
             """)
 
     @OptionGroup var options: CommonOptions
@@ -28,11 +28,17 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
+            "A node that knows many others, to stay connected to; /dnsaddr names are looked up.", valueName: "multiaddr"
+        ))
+    var bootstrap: [BootstrapArgument] = []
+
+    @Option(
+        help: ArgumentHelp(
             "What connections may be secured with, best first, by an option each. (default: tls, then noise)",
             valueName: "protocol"))
     var security: [SecurityName] = []
 
-    @Flag(help: "Do not look for peers on the local network. This version never does; scripts may say so already.")
+    @Flag(help: "Do not look for peers on the local networks by mDNS, nor be found there.")
     var noMdns = false
 
     @OptionGroup var exchange: ExchangeOptions
@@ -40,6 +46,7 @@ struct Serve: AsyncParsableCommand {
 
     func validate() throws {
         for address in listen + peer { _ = try address.value() }
+        for address in bootstrap { _ = try address.value() }
     }
 
     func run() async throws {
@@ -54,6 +61,8 @@ struct Serve: AsyncParsableCommand {
         try exchange.apply(to: &configuration)
         try resources.apply(to: &configuration.exchange)
         if !security.isEmpty { configuration.swarm.securityProtocols = security.map(\.security) }
+        configuration.bootstrap = try bootstrap.map { try $0.value() }
+        configuration.usesMDNS = !noMdns
         let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)
         let responder = NodeResponder(node)

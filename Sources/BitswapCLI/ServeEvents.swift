@@ -11,6 +11,8 @@ struct ServeEvents: Service {
     private enum Event {
         case connected(PeerID, Multiaddr, Connection.Direction)
         case disconnected(PeerID, reason: String?)
+        case discovered(PeerID, [Multiaddr], by: DiscoveryMethod)
+        case undiscovered(PeerID, by: DiscoveryMethod)
     }
 
     private let node: BitswapNode
@@ -26,6 +28,12 @@ struct ServeEvents: Service {
             of: Event.self, bufferingPolicy: .bufferingNewest(Self.backlog))
         self.events = events
         guard printsJSON else { return }
+        node.observeDiscoveries { method, event in
+            switch event {
+            case .found(let peer, let addresses): continuation.yield(.discovered(peer, addresses, by: method))
+            case .lost(let peer): continuation.yield(.undiscovered(peer, by: method))
+            }
+        }
         node.swarm.observe { event in
             switch event {
             case .connected(let connection):
@@ -60,6 +68,17 @@ struct ServeEvents: Service {
                     JSON.object([
                         ("event", .string("connected")), ("peer", JSON(peer)), ("address", JSON(address)),
                         ("direction", .string(direction == .outbound ? "outbound" : "inbound")),
+                    ]).description)
+            case .discovered(let peer, let addresses, let method):
+                Console.print(
+                    JSON.object([
+                        ("event", .string("discovered")), ("peer", JSON(peer)), ("by", .string(method.name)),
+                        ("addresses", JSON(addresses)),
+                    ]).description)
+            case .undiscovered(let peer, let method):
+                Console.print(
+                    JSON.object([
+                        ("event", .string("undiscovered")), ("peer", JSON(peer)), ("by", .string(method.name)),
                     ]).description)
             case .disconnected(let peer, let reason):
                 connections[peer, default: 1] -= 1

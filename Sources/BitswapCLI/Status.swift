@@ -4,6 +4,7 @@ import BitswapNode
 import Libp2p
 import Multiformats
 import PeerIdentity
+import Routing
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -44,6 +45,14 @@ struct Status: AsyncParsableCommand {
         sent(status.exchange, into: &table)
         messages(status.exchange, into: &table)
         connections(status.swarm, into: &table)
+        if let mdns = status.mdns {
+            table.row(
+                "mDNS",
+                "sent \(Quantity.count(mdns.packetsSent, "packet")), \(Quantity.bytes(mdns.bytesSent)); "
+                    + "received \(Quantity.count(mdns.packetsReceived, "packet")), \(Quantity.bytes(mdns.bytesReceived))"
+            )
+            if !mdns.limitHits.isEmpty { table.row("  passed over", list(mdns.limitHits)) }
+        }
         return table
     }
 
@@ -141,6 +150,7 @@ struct Status: AsyncParsableCommand {
                 ])
             ),
             ("exchange", json(status.exchange)), ("connections", json(status.swarm)),
+            ("mdns", status.mdns.map(json) ?? .null),
         ])
     }
 
@@ -183,6 +193,14 @@ struct Status: AsyncParsableCommand {
             ("identifyMessagesRefused", .integer(swarm.identifyMessagesRefused)),
             ("tlsLimitHits", json(swarm.tlsLimitHits)), ("noiseLimitHits", json(swarm.noiseLimitHits)),
             ("yamuxLimitHits", json(swarm.yamuxLimitHits)),
+        ])
+    }
+
+    private static func json(_ mdns: MDNSStatistics) -> JSON {
+        .object([
+            ("packetsSent", .integer(mdns.packetsSent)), ("bytesSent", .integer(mdns.bytesSent)),
+            ("packetsReceived", .integer(mdns.packetsReceived)), ("bytesReceived", .integer(mdns.bytesReceived)),
+            ("limitHits", json(mdns.limitHits)),
         ])
     }
 

@@ -7,6 +7,7 @@ public import Multiformats
 public import NIOCore
 import NIOPosix
 public import PeerIdentity
+public import Routing
 public import ServiceLifecycle
 
 /// A Bitswap node: an identity, a blockstore, connections to peers, and the exchange of blocks with them.
@@ -26,8 +27,17 @@ public final class BitswapNode: Service {
     public struct Configuration: Sendable {
         /// Addresses to listen on. Empty: the node only dials. Port 0 is any free port; see ``BitswapNode/addresses``.
         public var listen: [Multiaddr] = []
-        /// Peers to stay connected to: see ``BitswapNode/stayConnected(to:failed:)``.
+        /// Peers to stay connected to: addresses with `/p2p/` or without, or `/dnsaddr` names.
         public var peers: [Multiaddr] = []
+        /// Nodes that know many others, to stay connected to: addresses with `/p2p/`, or `/dnsaddr` names.
+        public var bootstrap: [Multiaddr] = []
+        /// Whether to find peers on the local networks, and to be found there, by mDNS. The networks are then told the node's
+        /// peer ID and addresses.
+        public var usesMDNS = false
+        /// Further ways to find peers; whom they find is dialled, within the limits of a ``PeerBook``.
+        public var discoveries: [any PeerDiscovery] = []
+        /// Who is asked for peers that have a block.
+        public var router: (any ContentRouting)?
         public var exchange = Exchange.Configuration()
         public var swarm = SwarmConfiguration()
         /// What the names of the Bitswap protocol begin with in a private network: blocks are exchanged only with peers that
@@ -46,6 +56,9 @@ public final class BitswapNode: Service {
     /// The exchange, for its statistics, wantlist and ledgers.
     public let exchange: Exchange
     private let store: any Blockstore
+    private let keeper: PeerKeeper
+    private let discoveries: [any PeerDiscovery]
+    private let mdns: MDNSDiscovery?
     private let logger: Logger
     private let listening: EventLoopPromise<[Multiaddr]>
 
@@ -57,11 +70,21 @@ public final class BitswapNode: Service {
     ///   - eventLoopGroup: where connections live; they are spread over its loops. Not shut down by the node. Nil: the
     ///     process-wide group, one loop a core.
     ///   - metrics: where the metrics `bitswap_…` and `libp2p_…` go.
-    public init(
+    public convenience init(
         identity: KeyPair, store: any Blockstore, configuration: Configuration = Configuration(),
         eventLoopGroup: (any EventLoopGroup)? = nil,
         metrics: any MetricsFactory = MetricsSystem.factory,
         logger: Logger = Logger(label: "bitswap")
+    ) {
+        self.init(
+            identity: identity, store: store, configuration: configuration, memory: nil,
+            eventLoopGroup: eventLoopGroup, metrics: metrics, logger: logger)
+    }
+
+    /// - Parameter memory: where peers are remembered for the next start; nil for nowhere.
+    private init(
+        identity: KeyPair, store: any Blockstore, configuration: Configuration, memory: PeerMemory?,
+        eventLoopGroup: (any EventLoopGroup)?, metrics: any MetricsFactory, logger: Logger
     ) {
         self.identity = identity
         self.store = store
@@ -72,9 +95,28 @@ public final class BitswapNode: Service {
         swarm = Swarm(
             identity: identity, configuration: configuration.swarm, eventLoopGroup: eventLoopGroup, metrics: metrics,
             logger: logger)
-        let network = SwarmNetwork(swarm, protocolPrefix: configuration.protocolPrefix)
+        keeper = PeerKeeper(swarm, isReachable: !configuration.listen.isEmpty, memory: memory, logger: logger)
+        let network = SwarmNetwork(swarm, protocolPrefix: configuration.protocolPrefix) { [keeper] peer in
+            SwarmNetwork.Acquaintance(
+                addresses: keeper.addresses(of: peer), isLocal: keeper.origin(of: peer)?.method == .mdns)
+        }
         exchange = Exchange(
-            store: store, network: network, configuration: configuration.exchange, metrics: metrics, logger: logger)
+            store: store, network: network, router: configuration.router, configuration: configuration.exchange,
+            metrics: metrics, logger: logger)
+        mdns =
+            configuration.usesMDNS
+            ? MDNSDiscovery(
+                peer: identity.peerID, addresses: { [swarm] in swarm.listenAddresses }, eventLoopGroup: eventLoopGroup,
+                metrics: metrics, logger: logger) : nil
+        var discoveries = configuration.discoveries
+        if let mdns { discoveries.append(mdns) }
+        let named = configuration.peers.filter { !Self.isAnonymous($0) }
+        if !named.isEmpty { discoveries.append(PeerList(named)) }
+        if !configuration.bootstrap.isEmpty {
+            discoveries.append(PeerList(configuration.bootstrap, method: .bootstrap))
+        }
+        if let memory { discoveries.append(PeerKeeper.remembered(memory)) }
+        self.discoveries = discoveries
         network.deliver(to: exchange)
         blocks = Blocks(store: store, exchange: exchange)
     }
@@ -94,8 +136,9 @@ public final class BitswapNode: Service {
         options.durability = durability
         let store = try LMDBBlockstore(path: repository.blocksPath, configuration: options)
         self.init(
-            identity: identity, store: store, configuration: configuration, eventLoopGroup: eventLoopGroup,
-            metrics: metrics, logger: logger)
+            identity: identity, store: store, configuration: configuration,
+            memory: PeerMemory(path: repository.peersPath), eventLoopGroup: eventLoopGroup, metrics: metrics,
+            logger: logger)
     }
 
     deinit { listening.fail(NodeError(.stopped, "the node was never run")) }
@@ -106,6 +149,17 @@ public final class BitswapNode: Service {
     public var addresses: [Multiaddr] {
         get async throws { try await listening.futureResult.get() }
     }
+
+    /// Calls `observer` with the peers that are found, and that are not there any more, and how they were found, from now on.
+    public func observeDiscoveries(_ observer: @escaping @Sendable (DiscoveryMethod, PeerDiscoveryEvent) -> Void) {
+        keeper.observe(observer)
+    }
+
+    /// How a peer was found first, and how long ago; nil for one that was dialled by address, or has come by itself.
+    public func origin(of peer: PeerID) -> (method: DiscoveryMethod, elapsed: Duration)? { keeper.origin(of: peer) }
+
+    /// What mDNS has sent and heard; nil when it is not used.
+    public var mdnsStatistics: MDNSStatistics? { mdns?.statistics }
 
     /// Serves until the task is cancelled or a graceful shutdown begins, then closes connections and store. To be called
     /// once.
@@ -124,12 +178,19 @@ public final class BitswapNode: Service {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.exchange.run() }
-                for address in self.configuration.peers {
+                group.addTask { await self.keeper.run(self.discoveries) }
+                for address in self.configuration.peers where Self.isAnonymous(address) {
                     group.addTask { await self.stayConnected(to: address) }
                 }
             }
         }
         await close()
+    }
+
+    /// Whether an address does not say whose it is, so that nobody but who dials it knows.
+    private static func isAnonymous(_ address: Multiaddr) -> Bool {
+        if case .dnsaddr = address.components.first { return false }
+        return address.peerMultihash == nil
     }
 
     private static let shortestRetry = Duration.seconds(1)

@@ -13,6 +13,7 @@ public import PeerIdentity
 ///
 ///     identity.key   the Ed25519 key, mode 0600 (libp2p/specs, peer-ids)
 ///     blocks/        the LMDB blockstore; several processes may have it open at once
+///     peers.json     where peers were reached, for the next start
 ///     control.sock   there while a node serves from this repository, mode 0600
 public struct Repository: Sendable, Hashable {
     /// As it was given; not made absolute.
@@ -22,6 +23,7 @@ public struct Repository: Sendable, Hashable {
 
     public var identityPath: String { path + "/identity.key" }
     public var blocksPath: String { path + "/blocks" }
+    public var peersPath: String { path + "/peers.json" }
     public var controlPath: String { path + "/control.sock" }
 
     /// Whether there is a key in it: a repository that was made before.

@@ -82,6 +82,11 @@ public final class Connection: Sendable {
         shared.withLockedValue { $0.isClosing || $0.peerGoesAway }
     }
 
+    /// Whether another connection with the peer is used in place of this one: see ``SwarmEvent/superseded(_:)``.
+    public var isSuperseded: Bool {
+        swarm.connection(to: peer).map { $0 !== self } ?? false
+    }
+
     /// What the peer last told about itself; `nil` until it has.
     public var identifyInfo: IdentifyInfo? {
         shared.withLockedValue { $0.identifyInfo }

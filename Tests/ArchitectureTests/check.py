@@ -17,16 +17,17 @@ ARROWS = {
     "CSHA256": set(),
     "CWire": {"CProtobufC"},
     "CBlockstore": {"CLMDB"},
+    "CResolver": set(),
     "Multiformats": {"CSodium", "CSHA256", "Crypto"},
     "PeerIdentity": {"Multiformats", "CSodium", "CWire", "CSecp256k1", "Crypto", "CryptoExtras"},
     "Blockstore": {"Multiformats", "CBlockstore", "NIOCore", "NIOConcurrencyHelpers"} | BASICS,
     "Libp2p": {"PeerIdentity", "CWire", "Multiformats", "Crypto", "NIOSSL", "X509", "SwiftASN1"} | NIO | BASICS,
     "DAG": {"Blockstore", "CWire", "Multiformats", "NIOCore"} | BASICS,
-    "Routing": {"Libp2p", "CWire", "PeerIdentity", "Multiformats"} | NIO | BASICS,
+    "Routing": {"Libp2p", "CResolver", "PeerIdentity", "Multiformats"} | NIO | BASICS,
     "Bitswap": {"Libp2p", "Blockstore", "CWire", "PeerIdentity", "Multiformats"} | NIO | BASICS,
     "BitswapNode": {"Bitswap", "Routing", "DAG", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
     | {"ServiceLifecycle"} | NIO | BASICS,
-    "BitswapCLI": {"BitswapNode", "DAG", "Bitswap", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
+    "BitswapCLI": {"BitswapNode", "DAG", "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
     | {"ArgumentParser", "ServiceLifecycle", "UnixSignals"} | NIO | BASICS,
     "FetchBlock": {"BitswapNode", "Blockstore", "Multiformats", "NIOCore"},
 }
@@ -38,6 +39,7 @@ C_FILES = {
     "CLMDB": "+LMDB.swift",
     "CBlockstore": "+LMDB.swift",
     "CWire": "+Wire.swift",
+    "CResolver": "+Resolver.swift",
     "CProtobufC": "+Wire.swift",
     "CSecp256k1": "+Secp256k1.swift",
 }

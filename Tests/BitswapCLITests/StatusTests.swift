@@ -2,6 +2,7 @@ import Foundation
 import Libp2p
 import Multiformats
 import PeerIdentity
+import Routing
 import Testing
 
 @testable import Bitswap
@@ -91,6 +92,20 @@ import Testing
         #expect(told["yamuxLimitHits"] as? [String: Int] == ["inbound_streams": 9])
     }
 
+    @Test func everyValueOfMDNSIsInTheJSON() throws {
+        var mdns = MDNSStatistics()
+        mdns.packetsSent = 7
+        mdns.limitHits = ["malformed": 3]
+        var status = status()
+        #expect(try object(Status.json(status))["mdns"] is NSNull)
+        status.mdns = mdns
+        let told = try #require(try object(Status.json(status))["mdns"] as? [String: Any])
+        for name in Mirror(reflecting: mdns).children.compactMap(\.label) { #expect(told[name] != nil, "\(name)") }
+        #expect(told["limitHits"] as? [String: Int] == ["malformed": 3])
+        #expect(text("mDNS", in: status) == "sent 7 packets, 0 bytes; received 0 packets, 0 bytes")
+        #expect(text("  passed over", in: status) == "malformed 3")
+    }
+
     @Test func ratiosOfNothingAreNull() throws {
         let exchange = try #require(try object(Status.json(status()))["exchange"] as? [String: Any])
         for name in ["duplicateShare", "wantsSentPerBlock", "wantlistBytesPerBlock"] {
@@ -115,16 +130,22 @@ import Testing
     @Test func aConnectionSaysWhatItsPeerWasGiven() throws {
         let connection = PeerStatus(
             peer: peer, address: address, isOutbound: true, security: "tls", agent: "kubo\u{1B}[31m",
-            connectedSeconds: 5, ledger: ledger)
+            connectedSeconds: 5, foundBy: "mdns", foundSeconds: 61, ledger: ledger)
         let told = try object(Peers.json(connection))
         #expect(told["direction"] as? String == "outbound")
         #expect(told["security"] as? String == "tls")
         #expect((told["ledger"] as? [String: Int])?["bytesSent"] == 2_048)
         #expect(
             Peers.table([connection]).lines
-                == ["\(address)/p2p/\(peer)  outbound  tls  5 s  sent 2.0 KiB  received 10 bytes  kubo?[31m"])
+                == [
+                    "\(address)/p2p/\(peer)  outbound  tls  5 s  mdns 1 min 1 s ago  sent 2.0 KiB  received 10 bytes  "
+                        + "kubo?[31m"
+                ])
         var leaving = connection
+        #expect(told["foundBy"] as? String == "mdns" && told["foundSeconds"] as? Int == 61)
         leaving.ledger = nil
+        leaving.foundBy = nil
+        #expect(Peers.table([leaving]).lines == ["\(address)/p2p/\(peer)  outbound  5 s  -  -  -  kubo?[31m"])
         #expect(try object(Peers.json(leaving))["ledger"] is NSNull)
     }
 

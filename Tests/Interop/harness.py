@@ -78,6 +78,31 @@ class Case:
         self.slow_down(megabits, "cable", inside)
         return theirs, inside
 
+    def segment(self, count, bridge="segment"):
+        """Makes networks of their own for so many nodes, all on one bridge. Returns, for each, its IPv4 address, and what
+        to put in front of its command."""
+        if not self.networks:
+            # Seen by this test alone, which has a mount namespace to itself.
+            subprocess.run("mount -t tmpfs none /run && mkdir /run/netns", shell=True, check=True)
+        self.networks += 1
+        commands = [f"ip link add {bridge} type bridge mcast_snooping 0", f"ip link set {bridge} up"]
+        places = []
+        for number in range(1, count + 1):
+            name, address = f"{bridge}{number}", f"10.78.{self.networks}.{number}"
+            commands += [
+                f"ip netns add {name}",
+                f"ip link add {bridge}p{number} type veth peer name e0 netns {name}",
+                f"ip link set {bridge}p{number} master {bridge} up",
+                f"ip -n {name} addr add {address}/24 dev e0",
+                f"ip -n {name} addr add fd78:{self.networks}::{number}/64 dev e0 nodad",
+                f"ip -n {name} link set lo up",
+                f"ip -n {name} link set e0 up",
+            ]
+            places.append((address, ("ip", "netns", "exec", name)))
+        for command in commands:
+            subprocess.run(command.split(), check=True)
+        return places
+
     # Assertions
 
     def check(self, condition, what):
@@ -153,9 +178,9 @@ def read_line(process, seconds, what):
 class Peer:
     """A driver in a process of its own: one JSON array in, one JSON object out, a line each."""
 
-    def __init__(self, case, name, script, *arguments, environment=None):
+    def __init__(self, case, name, script, *arguments, environment=None, inside=()):
         self.case, self.name = case, name
-        command = [sys.executable, HERE / script, *(json.dumps(a) for a in arguments)]
+        command = [*inside, sys.executable, HERE / script, *(json.dumps(a) for a in arguments)]
         self.process = case.start(name, command, environment, stdin=subprocess.PIPE)
         self.__dict__.update(json.loads(read_line(self.process, 60, "its first line")))
 

@@ -16,15 +16,16 @@ LOG = {"GOLOG_LOG_LEVEL": "error,engine=debug,bitswap-server=debug", "GOLOG_LOG_
 
 
 class Kubo(Peer):
-    """A Kubo that knows nobody, listens on one loopback port, and neither announces nor looks for anyone.
+    """A Kubo that knows nobody, listens on one loopback port, and neither announces nor looks for anyone, unless
+    mdns says so.
 
     Made again under the same name, it goes on with its repository.
     """
 
-    def __init__(self, case, name="kubo", port=4101, ip="/ip4/127.0.0.1", **configuration):
+    def __init__(self, case, name="kubo", port=4101, ip="/ip4/127.0.0.1", inside=(), mdns=False, **configuration):
         self.listen = f"{ip}/tcp/{port}"
-        changes = {"Addresses.Swarm": [self.listen], **configuration}
-        super().__init__(case, name, "kubo.py", str(case.path(name)), changes, environment=LOG)
+        changes = {"Addresses.Swarm": [self.listen], "Discovery.MDNS.Enabled": mdns, **configuration}
+        super().__init__(case, name, "kubo.py", str(case.path(name)), changes, environment=LOG, inside=inside)
         self.address = f"{self.listen}/p2p/{self.id}"
 
     def add(self, path):

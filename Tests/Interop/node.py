@@ -28,10 +28,14 @@ class Result:
 
 
 class Node:
-    """A repository, and the commands that are run on it."""
+    """A repository, and the commands that are run on it.
 
-    def __init__(self, case, name="node", init=True):
+    It looks for nobody unless mdns says so; inside is put in front of commands that go to the network.
+    """
+
+    def __init__(self, case, name="node", init=True, mdns=False, inside=()):
         self.case, self.name, self.repository = case, name, case.path(name)
+        self.mdns, self.inside = mdns, inside
         self.environment = {"BITSWAP_PATH": str(self.repository)}
         if init:
             self.run("init")
@@ -41,7 +45,7 @@ class Node:
         began = time.monotonic()
         try:
             ended = subprocess.run(
-                [self.case.bitswap, *map(str, words)],
+                [*self.inside, self.case.bitswap, *map(str, self.quiet(words))],
                 input=stdin,
                 capture_output=True,
                 timeout=seconds,
@@ -57,12 +61,17 @@ class Node:
             )
         return result
 
+    def quiet(self, words):
+        alone = not self.mdns and (words[:1] == ("serve",) or words[:2] == ("block", "get"))
+        return (*words, "--no-mdns") if alone else words
+
     def start(self, name, *words, before=()):
-        return self.case.start(f"{self.name}-{name}", [*before, self.case.bitswap, *words], self.environment)
+        command = [*before, *self.inside, self.case.bitswap, *self.quiet(words)]
+        return self.case.start(f"{self.name}-{name}", command, self.environment)
 
     def serve(self, *words, listen="/ip4/127.0.0.1/tcp/0", before=()):
         """Starts `bitswap serve`; before is put in front of the command."""
-        return Serving(self, ["serve", "--json", "--no-mdns", "--listen", listen, *words], before)
+        return Serving(self, ("serve", "--json", "--listen", listen, *words), before)
 
     def put(self, data):
         """Stores bytes as a raw block; returns its CID."""

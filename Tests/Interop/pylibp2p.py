@@ -12,9 +12,11 @@ BITSWAP = ["/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0", "/ipfs/bitswap/1.0.0"]
 class PyLibp2p(Peer):
     """A py-libp2p host. protocols narrows what it speaks; lie makes it a server that lies in the named way."""
 
-    def __init__(self, case, name="pylibp2p", port=4201, protocols=BITSWAP, lie=None):
-        options = {"listen": f"/ip4/127.0.0.1/tcp/{port}", "protocols": protocols, "lie": lie}
-        super().__init__(case, name, "pylibp2p.py", options)
+    def __init__(
+        self, case, name="pylibp2p", port=4201, protocols=BITSWAP, lie=None, ip="127.0.0.1", inside=(), mdns=False
+    ):
+        options = {"listen": f"/ip4/{ip}/tcp/{port}", "protocols": protocols, "lie": lie, "mdns": mdns}
+        super().__init__(case, name, "pylibp2p.py", options, inside=inside)
 
     def connect(self, address):
         self.do("connect", address, seconds=20)
@@ -149,7 +151,7 @@ def main(options):
 
     async def run():
         listen = [Multiaddr(options["listen"])]
-        host = new_host(listen_addrs=listen)
+        host = new_host(listen_addrs=listen, enable_mDNS=options["mdns"])
         async with host.run(listen), trio.open_nursery() as nursery:
             bitswap = (Liar if options["lie"] else Client)(host)
             bitswap.set_nursery(nursery)

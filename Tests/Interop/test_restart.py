@@ -19,7 +19,7 @@ class Fetch:
         self.t, self.node, self.file = t, node, file
         cids = t.file("cids", "\n".join(file.leaves).encode())
         words = [word for peer in peers for word in ("--peer", peer)]
-        command = [t.bitswap, "block", "get", "-", "--json", "--timeout", f"{TIME}s", *words]
+        command = [t.bitswap, "block", "get", "-", "--no-mdns", "--json", "--timeout", f"{TIME}s", *words]
         self.process = t.start("get", command, node.environment, stdin=cids.open())
         self.lines = []
 

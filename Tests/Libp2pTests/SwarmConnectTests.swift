@@ -334,6 +334,7 @@ struct SwarmConnectTests {
                     switch event {
                     case .connected: "connected"
                     case .identified: "identified"
+                    case .superseded: "superseded"
                     case .disconnected: "disconnected"
                     }
                 }

@@ -1,4 +1,4 @@
-public import Bitswap
+public import Libp2p
 import NIOConcurrencyHelpers
 
 extension RandomSource {

@@ -1,4 +1,5 @@
 import DequeModule
+import Libp2p
 import Multiformats
 import PeerIdentity
 

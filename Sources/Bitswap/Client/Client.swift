@@ -1,5 +1,6 @@
 import Blockstore
 import DequeModule
+import Libp2p
 import Multiformats
 import PeerIdentity
 

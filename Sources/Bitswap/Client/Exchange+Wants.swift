@@ -1,4 +1,5 @@
 public import Blockstore
+import Libp2p
 import Logging
 public import Multiformats
 import NIOCore

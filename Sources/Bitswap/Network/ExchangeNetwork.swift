@@ -1,3 +1,4 @@
+public import Libp2p
 public import NIOCore
 public import PeerIdentity
 
@@ -25,9 +26,15 @@ extension ExchangeNetwork {
     }
 }
 
+extension ExchangeOutlet {
+    public var isSuperseded: Bool { false }
+}
+
 /// The way to one peer. Messages arrive in the order in which they were written, or not at all.
 public protocol ExchangeOutlet: AnyObject, Sendable {
     var version: BitswapVersion { get }
+    /// Whether another one should be opened for what comes next: see ``Exchange/rerouted(_:)``.
+    var isSuperseded: Bool { get }
 
     /// Takes one message, length prefix included, and returns at once.
     ///

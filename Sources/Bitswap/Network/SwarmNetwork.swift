@@ -1,6 +1,6 @@
 import DequeModule
 public import Libp2p
-import Multiformats
+public import Multiformats
 import NIOConcurrencyHelpers
 import NIOCore
 public import PeerIdentity
@@ -10,18 +10,38 @@ public import PeerIdentity
 /// Messages to a peer go on one long-lived stream that we open; messages from it come on any number of streams that it
 /// opens, each read to its end. A peer is connected for the exchange from its first connection to its last.
 public final class SwarmNetwork: ExchangeNetwork {
+    /// What somebody else knows of a peer.
+    public struct Acquaintance: Sendable {
+        public var addresses: [Multiaddr]
+        /// It is in a network that this machine is in.
+        public var isLocal: Bool
+
+        public init(addresses: [Multiaddr], isLocal: Bool) {
+            self.addresses = addresses
+            self.isLocal = isLocal
+        }
+    }
+
     private let swarm: Swarm
     private let protocolPrefix: ProtocolPrefix?
     /// Best first.
     private let protocols: [ProtocolID]
+    private let acquaintance: @Sendable (PeerID) -> Acquaintance
     private let reached = NIOLockedValueBox(ReachedAddresses())
 
-    /// - Parameter protocolPrefix: what the protocol's names begin with in a private network: blocks are exchanged only with
-    ///   peers that have the same.
-    public init(_ swarm: Swarm, protocolPrefix: ProtocolPrefix? = nil) {
+    /// - Parameters:
+    ///   - protocolPrefix: what the protocol's names begin with in a private network: blocks are exchanged only with peers
+    ///     that have the same.
+    ///   - acquaintance: called from any thread when a peer has come or is to be dialled.
+    public init(
+        _ swarm: Swarm, protocolPrefix: ProtocolPrefix? = nil,
+        acquaintance: @escaping @Sendable (PeerID) -> Acquaintance = { _ in Acquaintance(addresses: [], isLocal: false)
+        }
+    ) {
         self.swarm = swarm
         self.protocolPrefix = protocolPrefix
         protocols = BitswapVersion.preferred.map { $0.protocolID(prefix: protocolPrefix) }
+        self.acquaintance = acquaintance
     }
 
     /// Gives the exchange what comes from the swarm. To be called once, before the swarm listens or dials.
@@ -29,16 +49,20 @@ public final class SwarmNetwork: ExchangeNetwork {
         swarm.handle(protocols) { [weak exchange] _, connection in
             InboundMessages(exchange, peer: connection.peer)
         }
-        swarm.observe { [weak exchange, reached] event in
+        swarm.observe { [weak exchange, reached, acquaintance] event in
             guard let exchange else { return }
             switch event {
             case .connected(let connection):
                 if connection.direction == .outbound {
                     reached.withLockedValue { $0.add(connection.remoteAddress, of: connection.peer) }
                 }
-                exchange.connected(connection.peer, as: Self.standing(of: connection))
+                var standing = Self.standing(of: connection)
+                if acquaintance(connection.peer).isLocal { standing.insert(.local) }
+                exchange.connected(connection.peer, as: standing)
             case .disconnected(let connection, _):
                 exchange.disconnected(connection.peer)
+            case .superseded(let connection):
+                exchange.rerouted(connection.peer)
             default: break
             }
         }
@@ -52,17 +76,19 @@ public final class SwarmNetwork: ExchangeNetwork {
     }
 
     public func connect(to provider: Provider) async throws {
-        let addresses = provider.addresses + reached.withLockedValue { $0.addresses(of: provider.peer) }
+        let addresses =
+            provider.addresses + acquaintance(provider.peer).addresses
+            + reached.withLockedValue { $0.addresses(of: provider.peer) }
         _ = try await swarm.connect(to: provider.peer, addresses: addresses)
     }
 
     public func open(to peer: PeerID) async throws -> any ExchangeOutlet {
-        guard let connection = swarm.connections(to: peer).last else {
+        guard let connection = swarm.connection(to: peer) else {
             throw ExchangeError(.stopped, "no connection to \(peer)")
         }
         let promise = connection.eventLoop.makePromise(of: StreamOutlet.self)
         let opening = connection.openStream(protocols) { [protocolPrefix] _ in
-            OutboundMessages(promise, protocolPrefix)
+            OutboundMessages(connection, promise, protocolPrefix)
         }
         opening.cascadeFailure(to: promise)
         return try await promise.futureResult.get()
@@ -112,9 +138,11 @@ private final class OutboundMessages: StreamHandler {
     /// Let go of once it is kept: its value holds this handler.
     private var opened: EventLoopPromise<StreamOutlet>?
     private var stream: Stream?
+    private let connection: Connection
     private let protocolPrefix: ProtocolPrefix?
 
-    init(_ opened: EventLoopPromise<StreamOutlet>, _ protocolPrefix: ProtocolPrefix?) {
+    init(_ connection: Connection, _ opened: EventLoopPromise<StreamOutlet>, _ protocolPrefix: ProtocolPrefix?) {
+        self.connection = connection
         self.opened = opened
         self.protocolPrefix = protocolPrefix
     }
@@ -122,7 +150,7 @@ private final class OutboundMessages: StreamHandler {
     func streamOpened(_ stream: Stream) {
         self.stream = stream
         guard let version = BitswapVersion(stream.protocolID, prefix: protocolPrefix) else { return stream.reset() }
-        opened?.succeed(StreamOutlet(self, version: version, eventLoop: stream.eventLoop))
+        opened?.succeed(StreamOutlet(self, on: connection, version: version))
         opened = nil
     }
 
@@ -147,14 +175,17 @@ private final class OutboundMessages: StreamHandler {
 
 private final class StreamOutlet: ExchangeOutlet {
     let version: BitswapVersion
-    private let eventLoop: any EventLoop
+    private let connection: Connection
     private let handler: NIOLoopBound<OutboundMessages>
+    private var eventLoop: any EventLoop { connection.eventLoop }
 
-    init(_ handler: OutboundMessages, version: BitswapVersion, eventLoop: any EventLoop) {
+    init(_ handler: OutboundMessages, on connection: Connection, version: BitswapVersion) {
         self.version = version
-        self.eventLoop = eventLoop
-        self.handler = NIOLoopBound(handler, eventLoop: eventLoop)
+        self.connection = connection
+        self.handler = NIOLoopBound(handler, eventLoop: connection.eventLoop)
     }
+
+    var isSuperseded: Bool { connection.isSuperseded }
 
     func write(_ frame: ByteBuffer, completion: @escaping @Sendable ((any Error)?) -> Void) {
         eventLoop.execute { [self] in

@@ -57,6 +57,12 @@ final class Way: Sendable {
         }
     }
 
+    /// Ends the outlet, once what was written is gone, if there is a better one to be had: the next message opens it.
+    func renew() {
+        let superseded = state.withLockedValue { $0.outlet?.isSuperseded == true ? $0.outlet.take() : nil }
+        superseded?.close()
+    }
+
     /// Gives up what was written and not taken. The next message opens a new outlet.
     func reset() { state.withLockedValue { $0.outlet.take() }?.reset() }
 

@@ -11,7 +11,9 @@ struct BlockGet: AsyncParsableCommand {
         commandName: "get", abstract: "Print the bytes of blocks, fetching what is not in the repository from peers.",
         discussion: """
             Fetched blocks are verified and kept. A node that runs on the repository does the fetching; without one, the \
-            peers given are asked. Several blocks are written one after the other, in the order asked for.
+            peers given and those on the local networks are asked. Several blocks are written one after the other, in the \
+            order asked for. With --json, "steps" tells who was found, asked and answered, each with the milliseconds since \
+            the start.
             """)
 
     @OptionGroup var options: CommonOptions
@@ -38,6 +40,9 @@ struct BlockGet: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long to wait for a block.", valueName: "duration"))
     var timeout = DurationArgument(text: "30s")
 
+    @Flag(help: "Do not look for peers on the local networks by mDNS.")
+    var noMdns = false
+
     @Flag(name: .shortAndLong, help: "Say what happens, also when standard error is no terminal.")
     var verbose = false
 
@@ -59,13 +64,15 @@ struct BlockGet: AsyncParsableCommand {
     func run() async throws {
         let cids = try (readsInput ? Self.inputLines() : cids).map { try $0.value() }
         let peers = try peer.map { try $0.value() }
+        let narration = Narration(isOn: verbose || Console.isErrorTerminal, blockCount: cids.count)
+        let story = FetchStory(narration)
         let fetching = Fetching(
             repository: try options.existingRepository, peers: peers, protocolPrefix: try protocolPrefix?.value(),
-            timeout: try timeout.value(), timeoutText: timeout.text, logger: options.logger,
-            narration: Narration(isOn: verbose || Console.isErrorTerminal, blockCount: cids.count))
+            usesMDNS: !noMdns, timeout: try timeout.value(), timeoutText: timeout.text, logger: options.logger,
+            narration: narration, story: story)
         let (printsJSON, output) = (options.printsJSON, output)
         try await cancelledBySignals { [options] in
-            let sink = try BlockSink(printsJSON: printsJSON, path: output)
+            let sink = try BlockSink(printsJSON: printsJSON, path: output, story: cids.count == 1 ? story : nil)
             try await options.withStore { store in
                 try await fetching.fetch(cids, store) { try sink.write($0) }
             }
@@ -79,9 +86,13 @@ private final class BlockSink {
     private let printsJSON: Bool
     private let file: OutputFile?
     private var results = Results()
+    /// Of the one block, whose line is written when the story is at its end; nil with several.
+    private let story: FetchStory?
+    private var last: ObtainedBlock?
 
-    init(printsJSON: Bool, path: String?) throws {
+    init(printsJSON: Bool, path: String?, story: FetchStory?) throws {
         self.printsJSON = printsJSON
+        self.story = story
         file = try path == "-" ? nil : path.map { try OutputFile($0) }
     }
 
@@ -92,18 +103,25 @@ private final class BlockSink {
             try results.bytes(block.bytes)
         }
         guard printsJSON else { return }
-        try results.line(
-            JSON.object([
-                ("cid", JSON(block.cid)), ("size", .integer(block.bytes.readableBytes)),
-                ("source", .string(block.peer == nil ? "local" : "network")), ("peer", JSON(block.peer)),
-                ("milliseconds", .number((block.milliseconds * 1_000).rounded() / 1_000)),
-            ]))
-        // The file is not there yet; with one block the line says that it is.
+        if story != nil { return last = block }
+        try results.line(line(of: block))
+        // The file is not there yet.
         if file == nil { try results.flush() }
+    }
+
+    private func line(of block: ObtainedBlock) -> JSON {
+        var members: [(String, JSON)] = [
+            ("cid", JSON(block.cid)), ("size", .integer(block.bytes.readableBytes)),
+            ("source", .string(block.peer == nil ? "local" : "network")), ("peer", JSON(block.peer)),
+            ("milliseconds", .number((block.milliseconds * 1_000).rounded() / 1_000)),
+        ]
+        if let story { members.append(("steps", story.json)) }
+        return .object(members)
     }
 
     func finish() throws {
         try file?.commit()
+        if let last { try results.line(line(of: last)) }
         try results.flush()
     }
 }

@@ -19,6 +19,8 @@ struct ObtainedBlock: Sendable {
 protocol BlockSource: Sendable {
     /// Who is asked, in words.
     var name: String { get async throws }
+    /// Whether it may find peers that were not named.
+    var findsOthers: Bool { get }
     func connect(to address: Multiaddr) async throws -> PeerID
     func fetch(_ cid: CID, timeout: Duration) async throws -> ObtainedBlock
 }
@@ -27,8 +29,11 @@ protocol BlockSource: Sendable {
 struct EphemeralNode: BlockSource {
     let node: BitswapNode
     let session: Session
+    let usesMDNS: Bool
 
-    var name: String { "the peers that are connected" }
+    var name: String { usesMDNS ? "whoever is on the local networks" : "the peers that are connected" }
+
+    var findsOthers: Bool { usesMDNS }
 
     func connect(to address: Multiaddr) async throws -> PeerID {
         try await node.swarm.connect(to: address).peer
@@ -52,6 +57,7 @@ struct EphemeralNode: BlockSource {
 struct RunningNode: BlockSource {
     let client: ControlClient
     let store: LMDBBlockstore
+    let findsOthers = false
 
     var name: String {
         get async throws {

@@ -52,6 +52,11 @@ extension Fetching {
             guard let first else {
                 try Task.checkCancellation()
                 failures += peers.filter(unanswered.contains).map { "\($0) did not answer within \(timeoutText)" }
+                if source.findsOthers {
+                    // Perhaps somebody else has it.
+                    for failure in failures { Console.warning(failure) }
+                    return try await body()
+                }
                 throw CommandFailure(
                     message: failures.count == 1
                         ? failures[0] : "no peer could be reached: \(failures.joined(separator: "; "))")

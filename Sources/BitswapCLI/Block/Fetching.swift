@@ -29,11 +29,14 @@ struct Fetching: Sendable {
     let peers: [Multiaddr]
     /// That of a node of our own.
     let protocolPrefix: ProtocolPrefix?
+    /// Whether peers are looked for on the local networks too, when no node runs.
+    let usesMDNS: Bool
     let timeout: Duration
     /// As it was given.
     let timeoutText: String
     let logger: Logger
     let narration: Narration
+    let story: FetchStory
 
     /// Blocks that are asked for and not yet passed on: what a running node takes from one connection.
     private static let concurrency = ControlLimits().requestsPerConnection
@@ -43,7 +46,7 @@ struct Fetching: Sendable {
         let sizes = try await store.sizes(of: cids.map(\.multihash))
         let missing = zip(cids, sizes).filter { $0.1 == nil }.map(\.0)
         guard let first = missing.first else { return try await deliver(cids, store, from: nil, sink) }
-        for cid in missing { narration.sayOfBlock("\(cid) is not in the local store") }
+        for cid in missing { story.tell("not in the local store", cid: cid) }
         do {
             return try await ControlClient.withConnection(to: repository) { client in
                 if protocolPrefix != nil {
@@ -55,7 +58,7 @@ struct Fetching: Sendable {
         } catch let error as NodeError where error.code == .notRunning {
             // Then by ourselves.
         }
-        guard !peers.isEmpty else {
+        guard !peers.isEmpty || usesMDNS else {
             throw CommandFailure(
                 status: CommandFailure.notFound,
                 message:
@@ -72,8 +75,10 @@ struct Fetching: Sendable {
     ) async throws {
         var configuration = BitswapNode.Configuration()
         configuration.protocolPrefix = protocolPrefix
+        configuration.usesMDNS = usesMDNS
         let node = BitswapNode(
             identity: try KeyPair.generate(), store: store, configuration: configuration, logger: logger)
+        story.observe(node)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await node.run() }
             defer { group.cancelAll() }
@@ -82,7 +87,9 @@ struct Fetching: Sendable {
                 address.peerMultihash.flatMap { try? PeerID(multihash: $0) }.map { Provider($0, addresses: [address]) }
             }
             try await node.blocks.withSession(providers: .preferring(providers)) { session in
-                try await body(EphemeralNode(node: node, session: session))
+                let events = session.events
+                group.addTask { [story] in for await event in events { story.tell(event) } }
+                try await body(EphemeralNode(node: node, session: session, usesMDNS: usesMDNS))
             }
         }
     }

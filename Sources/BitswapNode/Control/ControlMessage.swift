@@ -2,6 +2,7 @@ package import Bitswap
 package import Libp2p
 package import Multiformats
 package import PeerIdentity
+package import Routing
 
 /// What a process asks of the node that serves from a repository, and what the node answers: one JSON object a line, each
 /// with the version of the protocol and a number that pairs an answer with its request. Answers come in any order.
@@ -77,6 +78,8 @@ package struct NodeStatus: Codable, Sendable, Hashable {
     package var wants: Int
     package var exchange: ExchangeStatistics
     package var swarm: SwarmStatistics
+    /// Nil when mDNS is not used.
+    package var mdns: MDNSStatistics?
 }
 
 package struct WantlistStatus: Codable, Sendable, Hashable {
@@ -99,6 +102,11 @@ package struct PeerStatus: Codable, Sendable, Hashable {
     /// The program at the other end, once it has told.
     package var agent: String?
     package var connectedSeconds: Int64
+    /// How it was found first: `mdns`, `list`, `bootstrap`, `remembered`. Nil for one that was dialled by address or has come
+    /// by itself.
+    package var foundBy: String?
+    /// How long ago that was.
+    package var foundSeconds: Int64?
     /// What the peer and the node have given each other; nil when the peer is just coming or going.
     package var ledger: LedgerStatus?
 }

@@ -82,17 +82,19 @@ package struct NodeResponder: Sendable {
             process: getpid(), uptimeSeconds: start.duration(to: .now).components.seconds,
             blocks: statistics.blockCount, blockBytes: statistics.byteCount, storageBytes: statistics.storageByteCount,
             peers: Set(connections.map(\.peer)).count, wants: node.exchange.wantlist.count,
-            exchange: node.exchange.statistics, swarm: node.swarm.statistics)
+            exchange: node.exchange.statistics, swarm: node.swarm.statistics, mdns: node.mdnsStatistics)
     }
 
     private func peers() -> [PeerStatus] {
         let now = NIODeadline.now()
         return node.swarm.connections().map { connection in
-            PeerStatus(
+            let origin = node.origin(of: connection.peer)
+            return PeerStatus(
                 peer: connection.peer, address: connection.remoteAddress, isOutbound: connection.direction == .outbound,
                 security: connection.security.name,
                 agent: (connection.identifyInfo?.agentVersion?.prefix(limits.agentCharacters)).map(String.init),
                 connectedSeconds: (now - connection.openedAt).nanoseconds / 1_000_000_000,
+                foundBy: origin?.method.name, foundSeconds: origin?.elapsed.components.seconds,
                 ledger: node.exchange.ledger(of: connection.peer))
         }
     }

@@ -59,6 +59,37 @@ extension Swarm {
         bareListenAddresses.map(withOwnPeer)
     }
 
+    /// Takes note of what interfaces the machine has now. Addresses of sockets that listen on all of them are brought up to
+    /// date, and peers told; connections whose own address is gone from the machine are closed, as nothing comes back to it.
+    public func networkChanged(to interfaces: [NetworkInterface]) {
+        let hasChanged = state.withLockedValue { state in
+            var hasChanged = false
+            for index in state.listeners.indices {
+                guard let bound = state.listeners[index].channel.localAddress, bound.isUnspecified else { continue }
+                let addresses = Self.announced(bound)
+                guard addresses != state.listeners[index].addresses else { continue }
+                state.listeners[index].addresses = addresses
+                hasChanged = true
+            }
+            return hasChanged
+        }
+        if hasChanged {
+            logger.debug("Listen addresses have changed", metadata: ["addresses": "\(bareListenAddresses)"])
+            pushIdentify()
+        }
+        let own = Set(interfaces.flatMap(\.networks).map(\.address))
+        guard !own.isEmpty else { return }
+        for connection in connections() {
+            guard let address = connection.localAddress.flatMap(IPAddress.init), !own.contains(address) else {
+                continue
+            }
+            logger.debug(
+                "The address of a connection is gone",
+                metadata: ["peer": "\(connection.peer)", "address": "\(address)"])
+            connection.close()
+        }
+    }
+
     var bareListenAddresses: [Multiaddr] {
         state.withLockedValue { $0.listeners.flatMap(\.addresses) }
     }

@@ -119,6 +119,12 @@ public final class Swarm: Sendable {
         }
     }
 
+    /// The connection to open streams on; `nil` when there is none. It is the same at both ends when each dialled the other.
+    public func connection(to peer: PeerID) -> Connection? {
+        let window = TimeAmount(configuration.simultaneousDialWindow)
+        return state.withLockedValue { $0.preferredConnection(to: peer, own: peerID, window: window) }
+    }
+
     /// Closes all connections with a peer, in an orderly way, and returns when their sockets are closed.
     public func disconnect(_ peer: PeerID) async {
         for closed in connections(to: peer).map({ $0.close() }) {
@@ -179,6 +185,7 @@ public final class Swarm: Sendable {
         state.withLockedValue { $0.add(connection) }
         logger.debug("Connected", metadata: ["peer": "\(connection.peer)", "address": "\(connection.remoteAddress)"])
         emit(.connected(connection))
+        settleSimultaneousDials(with: connection.peer)
     }
 
     func connectionEnded(_ connection: Connection, error: Libp2pError?) {

@@ -31,6 +31,14 @@ public struct SwarmConfiguration: Sendable {
     /// How long ``Swarm/shutdown()`` and ``Connection/close()`` let a connection write out what is pending.
     public var closeTimeout: Duration = .seconds(2)
 
+    /// The time within which dials from both sides count as one moment: then the connection that the lower peer ID dialled
+    /// is kept, and the other closed.
+    public var simultaneousDialWindow: Duration = .seconds(10)
+
+    /// How long a connection that is closed for that is left to those who may just be using it. It is looked at again after
+    /// this time, for as long as there are streams on it.
+    public var supersededGrace: Duration = .seconds(2)
+
     /// The multiplexer of each connection, with limits of its own.
     public var yamux = YamuxConfiguration()
 

@@ -7,7 +7,7 @@ struct SwarmState {
     struct Listener {
         let channel: any Channel
         /// With the real port, without the peer.
-        let addresses: [Multiaddr]
+        var addresses: [Multiaddr]
     }
 
     /// A dial and those who wait for it.
@@ -68,6 +68,20 @@ struct SwarmState {
         guard var list = connections[connection.peer] else { return }
         list.removeAll { $0 === connection }
         connections[connection.peer] = list.isEmpty ? nil : list
+    }
+
+    /// The one of several connections with a peer that both sides use. Of two that were dialled at once, from both sides, it
+    /// is the one that the lower peer ID dialled; else the newer one, as whoever dialled it knew of no other.
+    ///
+    /// - Parameter window: the time within which two dials count as one moment.
+    func preferredConnection(to peer: PeerID, own: PeerID, window: TimeAmount) -> Connection? {
+        guard let list = connections[peer], var preferred = list.first else { return nil }
+        let lowest: Connection.Direction = own < peer ? .outbound : .inbound
+        for newer in list.dropFirst() {
+            let isAtOnce = newer.direction != preferred.direction && newer.openedAt - preferred.openedAt < window
+            if !isAtOnce || newer.direction == lowest { preferred = newer }
+        }
+        return preferred
     }
 
     mutating func shutDown(_ end: EventLoopFuture<Void>) -> Shutdown {

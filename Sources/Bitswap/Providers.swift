@@ -1,25 +1,5 @@
-public import Multiformats
+public import Libp2p
 public import PeerIdentity
-
-/// A peer that may have a block, and where it can be reached.
-public struct Provider: Sendable, Hashable {
-    public var peer: PeerID
-    /// Without `/p2p/` or with that of ``peer``. Empty: where it was reached before.
-    public var addresses: [Multiaddr]
-
-    public init(_ peer: PeerID, addresses: [Multiaddr] = []) {
-        self.peer = peer
-        self.addresses = addresses
-    }
-}
-
-/// Who knows which peers have a block: a DHT, an index, a list. Asked when no connected peer is known to have it.
-public protocol ContentRouting: Sendable {
-    /// Peers that may have the block under `cid`, as they are found, each with addresses if they are known.
-    ///
-    /// The search ends with the sequence, or when the task that reads it is cancelled.
-    func providers(of cid: CID) -> any AsyncSequence<Provider, any Error>
-}
 
 /// Which peers may be asked for blocks.
 public struct Providers: Sendable, Hashable {
