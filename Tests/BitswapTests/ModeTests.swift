@@ -1,4 +1,5 @@
 import Blockstore
+import Libp2p
 import Multiformats
 import NIOConcurrencyHelpers
 import NIOCore

@@ -1,4 +1,5 @@
 import Blockstore
+import Libp2p
 import Logging
 import Multiformats
 import NIOConcurrencyHelpers
