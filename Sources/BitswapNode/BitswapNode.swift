@@ -95,7 +95,8 @@ public final class BitswapNode: Service {
         swarm = Swarm(
             identity: identity, configuration: configuration.swarm, eventLoopGroup: eventLoopGroup, metrics: metrics,
             logger: logger)
-        keeper = PeerKeeper(swarm, isReachable: !configuration.listen.isEmpty, memory: memory, logger: logger)
+        keeper = PeerKeeper(
+            swarm, isReachable: !configuration.listen.isEmpty, memory: memory, metrics: metrics, logger: logger)
         let network = SwarmNetwork(swarm, protocolPrefix: configuration.protocolPrefix) { [keeper] peer in
             SwarmNetwork.Acquaintance(
                 addresses: keeper.addresses(of: peer), isLocal: keeper.origin(of: peer)?.method == .mdns)

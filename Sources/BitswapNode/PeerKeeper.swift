@@ -1,6 +1,7 @@
 import Bitswap
 import Libp2p
 import Logging
+import Metrics
 import Multiformats
 import NIOConcurrencyHelpers
 import PeerIdentity
@@ -30,6 +31,8 @@ final class PeerKeeper: Sendable {
     private let swarm: Swarm
     private let memory: PeerMemory?
     private let time: TimeSource
+    /// Peers that were passed over because the book was full.
+    private let refused: Counter
     private let logger: Logger
 
     private static let shortestRetry = Duration.seconds(1)
@@ -39,8 +42,10 @@ final class PeerKeeper: Sendable {
 
     /// - Parameter memory: where peers are remembered; nil for nowhere.
     init(
-        _ swarm: Swarm, isReachable: Bool, memory: PeerMemory?, time: TimeSource = .monotonic, logger: Logger
+        _ swarm: Swarm, isReachable: Bool, memory: PeerMemory?, time: TimeSource = .monotonic,
+        metrics: any MetricsFactory, logger: Logger
     ) {
+        refused = Counter(label: "bitswap_found_peers_refused_total", factory: metrics)
         self.swarm = swarm
         self.memory = memory
         self.time = time
@@ -115,8 +120,10 @@ final class PeerKeeper: Sendable {
     private func took(_ event: PeerDiscoveryEvent, from method: DiscoveryMethod) {
         switch event {
         case .found(let peer, let addresses):
-            let isNew = change { $0.found(peer, at: addresses, by: method, now: $1) }
-            if isNew {
+            switch change({ $0.found(peer, at: addresses, by: method, now: $1) }) {
+            case .refused: refused.increment()
+            case .known: break
+            case .new:
                 logger.debug(
                     "Found a peer", metadata: ["peer": "\(peer)", "by": "\(method)", "addresses": "\(addresses)"])
             }

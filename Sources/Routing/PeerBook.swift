@@ -104,14 +104,21 @@ public struct PeerBook: Sendable {
 
     // MARK: What is found
 
-    /// Returns whether the peer is new.
+    /// What became of a peer that was found.
+    public enum Reception: Sendable, Hashable {
+        case new
+        case known
+        /// There are as many as may be, or it is this node itself.
+        case refused
+    }
+
     @discardableResult
     public mutating func found(
         _ peer: PeerID, at addresses: [Multiaddr], by method: DiscoveryMethod, now: Duration
-    ) -> Bool {
-        guard peer != ownPeer else { return false }
+    ) -> Reception {
+        guard peer != ownPeer else { return .refused }
         let isNew = entries[peer] == nil
-        guard !isNew || entries.count < limits.peers else { return false }
+        guard !isNew || entries.count < limits.peers else { return .refused }
         var entry = entries[peer] ?? Entry(origin: Origin(method: method, since: now))
         let known = Set(entry.findings.flatMap(\.addresses))
         entry.findings.removeAll { $0.method == method }
@@ -123,7 +130,7 @@ public struct PeerBook: Sendable {
             entry.due = isNew || entry.due == nil ? soon : max(soon, min(entry.due ?? soon, now + Self.shortestDelay))
         }
         entries[peer] = entry
-        return isNew
+        return isNew ? .new : .known
     }
 
     public mutating func lost(_ peer: PeerID, by method: DiscoveryMethod, now: Duration) {

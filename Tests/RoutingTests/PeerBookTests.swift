@@ -180,13 +180,15 @@ import Testing
         limits.peers = 5
         book = PeerBook(ownPeer: own, isReachable: true, limits: limits, random: .seeded(1))
         for number in 10..<15 {
-            let isNew = book.found(try Segment.peer(number), at: address, by: .mdns, now: now)
-            #expect(isNew)
+            let reception = book.found(try Segment.peer(number), at: address, by: .mdns, now: now)
+            #expect(reception == .new)
         }
         for peer in [try Segment.peer(15), own] {
-            let isNew = book.found(peer, at: address, by: .mdns, now: now)
-            #expect(!isNew && book.count == 5)
+            let reception = book.found(peer, at: address, by: .mdns, now: now)
+            #expect(reception == .refused && book.count == 5)
         }
+        let reception = book.found(try Segment.peer(10), at: address, by: .list, now: now)
+        #expect(reception == .known)
     }
 
     @Test mutating func whoIsOnlyRememberedIsGivenUp() throws {
