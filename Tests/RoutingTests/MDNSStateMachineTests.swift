@@ -324,6 +324,11 @@ import Testing
         try say(answer("name", told, seconds: 0), from: 6)
         #expect(segment.hosts[0].found == (try addresses(5)))
         #expect(segment.hosts[0].hits == [.goodbye])
+        // One machine tells over IPv4 and IPv6, and takes it back over either.
+        try say(answer("name", told), from: 7)
+        try say(answer("name", told, seconds: 0), from: 7)
+        #expect(segment.hosts[0].found.isEmpty)
+        try say(answer("name", told), from: 5)
         try say(answer("name", told, seconds: 0), from: 5)
         #expect(segment.hosts[0].found.isEmpty)
     }

@@ -18,8 +18,10 @@ struct MDNSCache {
     }
 
     private struct Entry {
-        /// Who told of it first; nobody else can take it back.
+        /// Who told of it first.
         let source: IPAddress
+        /// The first that told of it, as one machine has several addresses; nobody else can take it back.
+        var tellers: [IPAddress] = []
         var lifetime: Duration
         var expiry: Duration
         /// How often it was asked for again since it was told.
@@ -43,6 +45,7 @@ struct MDNSCache {
 
     /// The parts of its lifetime after which a record is asked for again (RFC 6762, section 5.2).
     private static let reminders = [0.8, 0.85, 0.9, 0.95]
+    private static let mostTellers = 4
     /// Addresses that came in one go with those that replace the others (RFC 6762, section 10.2).
     private static let oneGo = Duration.seconds(1)
 
@@ -75,7 +78,7 @@ struct MDNSCache {
             let key = Key(interface: network.index, name: name)
             if record.lifetime == 0 {
                 guard let entry = entries[key] else { continue }
-                guard entry.source == source else {
+                guard entry.tellers.contains(source) else {
                     result.hits.append(.goodbye)
                     continue
                 }
@@ -108,6 +111,9 @@ struct MDNSCache {
             guard namesBySource[source, default: 0] < limits.namesPerSource else { return .namesPerSource }
             namesBySource[source, default: 0] += 1
             entries[key] = Entry(source: source, lifetime: lifetime, expiry: now + lifetime)
+        }
+        if entries[key]?.tellers.contains(source) == false, entries[key]?.tellers.count ?? 0 < Self.mostTellers {
+            entries[key]?.tellers.append(source)
         }
         entries[key]?.lifetime = lifetime
         entries[key]?.expiry = now + lifetime
