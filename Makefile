@@ -12,8 +12,8 @@ SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help bench build demo test unit interop architecture consumer proto format lint test-secp256k1 test-tsan test-asan fuzz \
-        simulate seeds clean packages packages-test
+.PHONY: help bench build demo test unit interop interop-long architecture consumer proto format lint \
+        test-secp256k1 test-tsan test-asan fuzz simulate seeds clean packages packages-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ unit: packages-test ## unit tests alone (ARGS="--filter ..." narrows them)
 
 interop: packages-test build $(VENV)/.ready ## Kubo, py-libp2p, crashes and the command line (ARGS="kubo ..." narrows them)
 	$(VENV)/bin/python $(INTEROP)/run.py --bitswap $(BITSWAP) $(ARGS)
+
+interop-long: packages-test build $(VENV)/.ready ## the tests with real nodes that take minutes each
+	$(VENV)/bin/python $(INTEROP)/run.py --bitswap $(BITSWAP) --long $(ARGS)
 
 architecture: packages-test ## who may import whom, where C may be imported, how long a file may be
 	$(PYTHON) Tests/ArchitectureTests/check.py
