@@ -90,6 +90,8 @@ import Testing
                 continuation.finish()
             }
         }
+
+        func provide(_ cid: CID) async throws {}
     }
 
     private func withoutClient(
