@@ -371,25 +371,6 @@ struct TLSHandshakeTests {
         #expect(throws: (any Error).self) { try unsent.futureResult.wait() }
     }
 
-    @Test("An end while a certificate is being judged is an error, and what waited for the judgement is dropped")
-    func endWhileJudged() throws {
-        let client = try TLSEnd(.outbound, identity: 1)
-        let server = try TLSEnd(.inbound, identity: 2)
-        try server.activate()
-        try client.activate()
-        try server.receive(client.sent())
-        try client.receive(server.sent())
-        client.channel.writeAndFlush(ByteBuffer(string: "words"), promise: nil)
-        for byte in try client.sent() {
-            // Without a turn of the loop, in which the handshake would go on.
-            try server.channel.writeInbound(ByteBuffer(bytes: [byte]))
-        }
-        server.channel.pipeline.fireChannelInactive()
-        server.channel.embeddedEventLoop.run()
-        #expect(server.recorder.log == ["error", "inactive"])
-        #expect(server.recorder.errors.map(\.code) == [.handshakeFailed])
-    }
-
     @Test("Closing while the event is handled is safe")
     func closingEarly() throws {
         let pair = TLSPair(try TLSEnd(.outbound, identity: 1), try TLSEnd(.inbound, identity: 2))
