@@ -145,7 +145,7 @@ import Testing
         #expect(told["foundBy"] as? String == "mdns" && told["foundSeconds"] as? Int == 61)
         leaving.ledger = nil
         leaving.foundBy = nil
-        #expect(Peers.table([leaving]).lines == ["\(address)/p2p/\(peer)  outbound  5 s  -  -  -  kubo?[31m"])
+        #expect(Peers.table([leaving]).lines == ["\(address)/p2p/\(peer)  outbound  tls  5 s  -  -  -  kubo?[31m"])
         #expect(try object(Peers.json(leaving))["ledger"] is NSNull)
     }
 
