@@ -5,14 +5,18 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Two nodes that dial each other at once", .timeLimit(.minutes(1)))
+@Suite("Two nodes that dial each other at once", .timeLimit(.minutes(5)))
 struct SimultaneousDialTests {
+    // Whatever a busy machine makes of it, both dial in the same moment.
+
     private func quick(_ configuration: inout SwarmConfiguration) {
         configuration.supersededGrace = .milliseconds(20)
+        configuration.simultaneousDialWindow = .seconds(300)
     }
 
     private func slow(_ configuration: inout SwarmConfiguration) {
         configuration.supersededGrace = .milliseconds(500)
+        configuration.simultaneousDialWindow = .seconds(300)
     }
 
     /// Two connections, one from each side: what each has dialled.

@@ -99,7 +99,7 @@ struct SwarmSecurityTests {
 
     @Test("Whoever stops in the TLS handshake is shown out when the time is up")
     func timeLimit() async throws {
-        try await withNode({ $0.handshakeTimeout = .seconds(3) }) { server in
+        try await withNode({ $0.handshakeTimeout = .seconds(20) }) { server in
             let channel = try await rawClient(to: try await server.listen())
             try await channel.writeAndFlush(tlsAgreed)
             try await channel.closeFuture.get()
@@ -110,7 +110,7 @@ struct SwarmSecurityTests {
     @Test("A server that stops in the TLS handshake is given up when the time is up")
     func timeLimitOfServer() async throws {
         let listener = try await RawListener()
-        try await withNode({ $0.handshakeTimeout = .seconds(3) }) { client in
+        try await withNode({ $0.handshakeTimeout = .seconds(20) }) { client in
             async let dial = libp2pError { _ = try await client.swarm.connect(to: try listener.address) }
             let accepted = try await listener.accepted.first { _ in true }
             try await accepted.writeAndFlush(tlsAgreed)

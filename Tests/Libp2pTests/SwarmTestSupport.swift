@@ -85,6 +85,10 @@ final class TestNode: Sendable {
 
     init(identity: KeyPair? = nil, _ configure: (inout SwarmConfiguration) -> Void = { _ in }) throws {
         var configuration = SwarmConfiguration()
+        // On a busy machine a handshake takes as long as it takes.
+        configuration.handshakeTimeout = .seconds(120)
+        configuration.connectTimeout = .seconds(120)
+        configuration.dialTimeout = .seconds(120)
         configure(&configuration)
         swarm = Swarm(
             identity: try identity ?? KeyPair.generate(), configuration: configuration,
