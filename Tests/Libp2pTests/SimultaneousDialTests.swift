@@ -14,11 +14,6 @@ struct SimultaneousDialTests {
         configuration.simultaneousDialWindow = .seconds(300)
     }
 
-    private func slow(_ configuration: inout SwarmConfiguration) {
-        configuration.supersededGrace = .milliseconds(500)
-        configuration.simultaneousDialWindow = .seconds(300)
-    }
-
     /// Two connections, one from each side: what each has dialled.
     private func dialBoth(_ first: TestNode, _ second: TestNode) async throws -> (Connection, Connection) {
         let addresses = (try await first.listen(), try await second.listen())
@@ -46,20 +41,32 @@ struct SimultaneousDialTests {
 
     @Test("A stream on the other one is not cut off")
     func streamsGoOn() async throws {
-        try await withNodes(slow, slow) { first, second in
-            let (fromFirst, fromSecond) = try await dialBoth(first, second)
-            let (higher, extra) = first.peerID < second.peerID ? (second, fromSecond) : (first, fromFirst)
-            // Longer than the grace.
-            let events = try await run([.echo], on: extra) { stream in
-                let bound = NIOLoopBound(stream, eventLoop: stream.eventLoop)
-                stream.eventLoop.scheduleTask(in: .milliseconds(1_200)) {
-                    bound.value.write(ByteBuffer(string: "still here"))
-                    bound.value.finish()
+        try await withNodes(quick, quick) { first, second in
+            let (lower, higher) = first.peerID < second.peerID ? (first, second) : (second, first)
+            let addresses = (try await lower.listen(), try await higher.listen())
+            let extra = try await higher.swarm.connect(to: try #require(addresses.0.removingPeer()))
+            let goOn = extra.eventLoop.makePromise(of: Void.self)
+            defer { goOn.succeed() }
+            let events = Recorder<ScriptHandler.Event>()
+            try await extra.openStream([.echo]) { _ in
+                ScriptHandler(events) { stream in
+                    let bound = NIOLoopBound(stream, eventLoop: stream.eventLoop)
+                    goOn.futureResult.whenSuccess {
+                        bound.value.write(ByteBuffer(string: "still here"))
+                        bound.value.finish()
+                    }
                 }
-            }
-            #expect(events.contains { if case .bytes = $0 { true } else { false } })
-            guard case .closed(nil) = events.last else {
-                Issue.record("cut off: \(events)")
+            }.get()
+            _ = try await lower.swarm.connect(to: try #require(addresses.1.removingPeer()))
+            try await higher.events.first { if case .superseded = $0 { true } else { false } }
+            // Many times the grace.
+            try await Task.sleep(for: .milliseconds(200))
+            #expect(!extra.isClosing)
+            goOn.succeed()
+            try await events.first(where: \.isClosed)
+            #expect(events.elements.contains { if case .bytes = $0 { true } else { false } })
+            guard case .closed(nil) = events.elements.last else {
+                Issue.record("cut off: \(events.elements)")
                 return
             }
             try await until { higher.swarm.connections().count == 1 }
