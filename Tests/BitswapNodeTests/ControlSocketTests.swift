@@ -7,7 +7,7 @@ import Testing
 @testable import BitswapNode
 
 /// The control server and its client over real sockets, with answers of the test's own.
-@Suite(.timeLimit(.minutes(1))) struct ControlSocketTests {
+@Suite(.timeLimit(.minutes(5))) struct ControlSocketTests {
     private let someCID: CID
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 

@@ -8,7 +8,7 @@ import PeerIdentity
 import Testing
 
 /// What a node answers, and does, when it is asked as its control socket asks it.
-@Suite(.timeLimit(.minutes(1))) struct NodeResponderTests {
+@Suite(.timeLimit(.minutes(5))) struct NodeResponderTests {
     private struct Pair: Sendable {
         let serving: BitswapNode
         let store: MemoryBlockstore

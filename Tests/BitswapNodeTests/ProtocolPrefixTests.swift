@@ -9,7 +9,7 @@ import TestSupport
 import Testing
 
 /// Nodes of private networks on loopback.
-@Suite(.timeLimit(.minutes(1))) struct ProtocolPrefixTests {
+@Suite(.timeLimit(.minutes(5))) struct ProtocolPrefixTests {
     private func node(_ prefix: String?) throws -> BitswapNode {
         var configuration = BitswapNode.Configuration()
         configuration.listen = [try Multiaddr("/ip4/127.0.0.1/tcp/0")]

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Bitswap
 
-@Suite(.timeLimit(.minutes(1))) struct AccessPolicyTests {
+@Suite(.timeLimit(.minutes(5))) struct AccessPolicyTests {
     // MARK: Decisions
 
     @Test func asMadeItServesEverybody() {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Bitswap
 
-@Suite(.timeLimit(.minutes(1))) struct ExchangeInletTests {
+@Suite(.timeLimit(.minutes(5))) struct ExchangeInletTests {
     private let blocks = (1...3).map { block(String(repeating: "\($0)", count: 600)) }
 
     /// An exchange that wants the blocks of peer 1 and does not store anything before it runs.

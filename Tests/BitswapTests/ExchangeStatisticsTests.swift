@@ -10,7 +10,7 @@ import Testing
 @testable import Bitswap
 
 /// A scripted exchange, and all that is counted of it.
-@Suite(.timeLimit(.minutes(1))) struct ExchangeStatisticsTests {
+@Suite(.timeLimit(.minutes(5))) struct ExchangeStatisticsTests {
     private let network = MemoryNetwork()
     private let metrics = TestMetrics()
     private let store = MemoryBlockstore()

@@ -10,7 +10,7 @@ import Testing
 @testable import Bitswap
 
 /// Exchanges on a network in memory, with a clock that the test moves.
-@Suite(.timeLimit(.minutes(1))) struct ExchangeTests {
+@Suite(.timeLimit(.minutes(5))) struct ExchangeTests {
     struct Node {
         let id: PeerID
         let exchange: Exchange

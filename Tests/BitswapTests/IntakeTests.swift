@@ -6,7 +6,7 @@ import Testing
 
 @testable import Bitswap
 
-@Suite(.timeLimit(.minutes(1))) struct IntakeTests {
+@Suite(.timeLimit(.minutes(5))) struct IntakeTests {
     private let clock = ManualClock()
     private let account = Account(NOOPMetricsHandler.instance)
     private let resets = NIOLockedValueBox<[Intake.StreamID]>([])

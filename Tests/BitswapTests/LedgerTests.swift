@@ -4,7 +4,7 @@ import Testing
 
 @testable import Bitswap
 
-@Suite(.timeLimit(.minutes(1))) struct LedgerTests {
+@Suite(.timeLimit(.minutes(5))) struct LedgerTests {
     var ledger = Ledger(limits: BitswapLimits())
 
     /// Takes in the wants, finds them in a store of these sizes.

@@ -10,7 +10,7 @@ import Testing
 @testable import Bitswap
 
 /// Exchanges that do not serve, or do not fetch.
-@Suite(.timeLimit(.minutes(1))) struct ModeTests {
+@Suite(.timeLimit(.minutes(5))) struct ModeTests {
     private let nodes = ServingNodes()
 
     // MARK: Without its server

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Bitswap
 
-@Suite(.timeLimit(.minutes(1))) struct SchedulerTests {
+@Suite(.timeLimit(.minutes(5))) struct SchedulerTests {
     /// Peers with all that they could wish to send, in blocks of a size each, over a node that sends so many bytes a second.
     ///
     /// The bandwidth is the scheduler's own; the network takes whatever is written at once.

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Swarm: what connections are secured with", .timeLimit(.minutes(1)))
+@Suite("Swarm: what connections are secured with", .timeLimit(.minutes(5)))
 struct SwarmSecurityTests {
     /// What a client and a server with these protocols agree on.
     private func agreed(

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Swarm: statistics", .timeLimit(.minutes(1)))
+@Suite("Swarm: statistics", .timeLimit(.minutes(5)))
 struct SwarmStatisticsTests {
     @Test("Connections are told by their direction, and gone when they are closed")
     func connections() async throws {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Routing
 
-@Suite(.timeLimit(.minutes(1))) struct PeerListTests {
+@Suite(.timeLimit(.minutes(5))) struct PeerListTests {
     /// TXT records that can be changed, and how often they were asked for.
     private final class Names: Sendable {
         let records = NIOLockedValueBox<[String: [String]]>([:])

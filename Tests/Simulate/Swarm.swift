@@ -56,7 +56,10 @@ public struct Swarm: Scenario {
     }
 
     public func play(seed: UInt64, replay: String) async throws -> Outcome {
-        try await Simulation.run(seed: seed, replay: replay) { simulation in
+        var configuration = Simulation.Configuration()
+        // Who has not finished by then never will; it is told what each waits for.
+        configuration.timeLimit = .seconds(2 * bounds.time * idealTime)
+        return try await Simulation.run(seed: seed, configuration: configuration, replay: replay) { simulation in
             try await play(in: simulation)
         }
     }

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// What a peer sees of blocks that it is denied, beside what it sees of blocks that are not there.
-@Suite(.timeLimit(.minutes(1))) struct AccessTests {
+@Suite(.timeLimit(.minutes(5))) struct AccessTests {
     /// How the same script finds the secret blocks.
     enum World: CaseIterable, Sendable {
         /// They are not there, and never come.

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Budgets of bytes a second, on lines that would carry a hundred times as many.
-@Suite(.timeLimit(.minutes(1))) struct BandwidthTests {
+@Suite(.timeLimit(.minutes(5))) struct BandwidthTests {
     private static let blocks = madeUpBlocks(64, bytes: 64 << 10, seed: 7)
     private static let megabyte = 1 << 20
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Connections that end in the middle of something.
-@Suite(.timeLimit(.minutes(1))) struct ResumptionTests {
+@Suite(.timeLimit(.minutes(5))) struct ResumptionTests {
     private static let link = LinkProperties(latency: .milliseconds(20), bandwidth: 1_000_000)
 
     private static func fetch(_ blocks: [Block], with node: SimulatedNode) async throws {

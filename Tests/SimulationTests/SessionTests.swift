@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Sessions, on a simulated network.
-@Suite(.timeLimit(.minutes(1))) struct SessionTests {
+@Suite(.timeLimit(.minutes(5))) struct SessionTests {
     private static let link = LinkProperties(latency: .milliseconds(20), bandwidth: 10_000_000)
     private let blocks = madeUpBlocks(200, bytes: 10_000, seed: 1)
 

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The simulated network: links, connections, windows, faults.
-@Suite(.timeLimit(.minutes(1))) struct SimulatedNetworkTests {
+@Suite(.timeLimit(.minutes(5))) struct SimulatedNetworkTests {
     /// When each message of a scripted peer came.
     private static func arrivals(
         _ count: Int, at peer: ScriptedPeer, _ simulation: Simulation

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// The simulator itself: its time, its end, its determinism.
-@Suite(.timeLimit(.minutes(1))) struct SimulationTests {
+@Suite(.timeLimit(.minutes(5))) struct SimulationTests {
     @Test func timeJumpsFromEventToEventAndSleepersWakeInOrder() async throws {
         let order = try await Simulation.run(seed: 1) { simulation in
             let order = NIOLockedValueBox<[String]>([])

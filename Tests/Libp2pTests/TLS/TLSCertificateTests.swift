@@ -7,7 +7,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("TLS: the certificate that shows who a peer is", .timeLimit(.minutes(1)))
+@Suite("TLS: the certificate that shows who a peer is", .timeLimit(.minutes(5)))
 struct TLSCertificateTests {
     private let identity: KeyPair
     private let good: HandmadeCertificate

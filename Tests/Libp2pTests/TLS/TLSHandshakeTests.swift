@@ -10,7 +10,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("TLS: the handshake", .timeLimit(.minutes(1)))
+@Suite("TLS: the handshake", .timeLimit(.minutes(5)))
 struct TLSHandshakeTests {
     private let one: KeyPair
     private let two: KeyPair

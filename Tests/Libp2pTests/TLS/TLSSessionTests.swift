@@ -7,7 +7,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("TLS: an established connection", .timeLimit(.minutes(1)))
+@Suite("TLS: an established connection", .timeLimit(.minutes(5)))
 struct TLSSessionTests {
     @Test("Bytes go both ways, and a promise is kept when its bytes are written")
     func bothWays() throws {
