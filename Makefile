@@ -26,8 +26,10 @@ demo: build ## two processes, two empty repositories, one block from one to the 
 
 test: packages-test architecture build unit seeds interop ## all tests: units, simulations, real peers, command line
 
+# Tests that run at the same time: all at once would leave too little of two cores to each.
+WIDTH     ?= 8
 unit: packages-test ## unit tests alone (ARGS="--filter ..." narrows them)
-	$(SWIFT) test $(FLAGS) $(ARGS)
+	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$(WIDTH) $(SWIFT) test $(FLAGS) $(ARGS)
 
 interop: packages-test build $(VENV)/.ready ## Kubo, py-libp2p, crashes and the command line (ARGS="kubo ..." narrows them)
 	$(VENV)/bin/python $(INTEROP)/run.py --bitswap $(BITSWAP) $(ARGS)

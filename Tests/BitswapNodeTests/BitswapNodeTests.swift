@@ -10,7 +10,7 @@ import PeerIdentity
 import Testing
 
 /// Whole nodes on loopback: TCP, Noise, Yamux, Bitswap, LMDB.
-@Suite(.timeLimit(.minutes(2))) struct BitswapNodeTests {
+@Suite(.timeLimit(.minutes(5))) struct BitswapNodeTests {
     /// Runs a test with a directory that is gone afterwards.
     private func withDirectory(_ body: (String) async throws -> Void) async throws {
         let path = NSTemporaryDirectory() + "bitswap-\(UUID().uuidString)"

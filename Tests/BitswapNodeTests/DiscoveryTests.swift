@@ -12,7 +12,7 @@ import Testing
 @testable import BitswapNode
 
 /// Nodes that are told of each other by a discovery, on loopback.
-@Suite(.timeLimit(.minutes(2))) struct DiscoveryTests {
+@Suite(.timeLimit(.minutes(5))) struct DiscoveryTests {
     /// Finds what it is told to.
     private struct Rumour: PeerDiscovery {
         let method = DiscoveryMethod(name: "rumour")

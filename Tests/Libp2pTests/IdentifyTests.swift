@@ -6,7 +6,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Identify: between two nodes", .timeLimit(.minutes(2)))
+@Suite("Identify: between two nodes", .timeLimit(.minutes(5)))
 struct IdentifyTests {
     @Test("Each side learns who the other is")
     func bothWays() async throws {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Ping", .timeLimit(.minutes(2)))
+@Suite("Ping", .timeLimit(.minutes(5)))
 struct PingTests {
     @Test("There and back, from either side, alone and together")
     func bothWays() async throws {

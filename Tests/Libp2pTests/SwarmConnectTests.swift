@@ -5,7 +5,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Swarm: connecting over real sockets", .timeLimit(.minutes(2)))
+@Suite("Swarm: connecting over real sockets", .timeLimit(.minutes(5)))
 struct SwarmConnectTests {
     @Test("Both sides know each other, and streams go both ways")
     func connects() async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Swarm: one dial for many callers", .timeLimit(.minutes(2)))
+@Suite("Swarm: one dial for many callers", .timeLimit(.minutes(5)))
 struct SwarmDialTests {
     @Test("Callers at the same time share a dial")
     func shared() async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Swarm: limits", .timeLimit(.minutes(2)))
+@Suite("Swarm: limits", .timeLimit(.minutes(5)))
 struct SwarmLimitTests {
     /// A raw connection that the server has counted.
     private func guest(of server: TestNode, at address: Multiaddr, expecting count: Int) async throws -> any Channel {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Libp2p
 
-@Suite("Swarm: shutting down", .timeLimit(.minutes(2)))
+@Suite("Swarm: shutting down", .timeLimit(.minutes(5)))
 struct SwarmShutdownTests {
     @Test("Everything is closed at both ends, streams end with an error, observers are told")
     func closesEverything() async throws {
