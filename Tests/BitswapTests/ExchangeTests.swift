@@ -20,11 +20,11 @@ import Testing
     let network = MemoryNetwork()
     let clock = ManualClock()
 
-    func node(_ number: Int, version: BitswapVersion = .v1_2_0) -> Node {
+    func node(_ number: Int, version: BitswapVersion = .v1_2_0, time: TimeSource? = nil) -> Node {
         let id = peer(number)
         let store = MemoryBlockstore()
         let exchange = Exchange(
-            store: store, network: network.face(of: id), time: clock.timeSource, logger: Logger(label: "test"))
+            store: store, network: network.face(of: id), time: time ?? clock.timeSource, logger: Logger(label: "test"))
         network.add(exchange, as: id, version: version)
         return Node(id: id, exchange: exchange, store: store)
     }
@@ -117,6 +117,22 @@ import Testing
                 #expect(got == Set(blocks))
             }
             #expect(client.exchange.statistics.duplicateBlocksReceived == 0)
+        }
+    }
+
+    @Test func aClockThatWakesEarlyLeavesNothingUndone() async throws {
+        let now = NIOLockedValueBox(Duration.zero)
+        let early = TimeSource(
+            now: { now.withLockedValue { $0 } },
+            sleep: { pause in now.withLockedValue { $0 += max(.zero, pause - .nanoseconds(1)) } })
+        let client = node(1, time: early)
+        try await running(client) {
+            let fetch = Task { try await client.exchange.want(cid("nowhere"), timeout: .seconds(30)) }
+            try await eventually("time runs out") {
+                now.withLockedValue { $0 } >= .seconds(29) && client.exchange.wantlist.isEmpty
+            }
+            let error = await #expect(throws: ExchangeError.self) { try await fetch.value }
+            #expect(error?.code == .timedOut)
         }
     }
 

@@ -142,6 +142,8 @@ public struct Hostile: Scenario {
         swarm.bounds.time *= 3
         swarm.bounds.seedBytes *= 2
         swarm.bounds.duplicates = 0.05
+        // Who comes back asks all others again for what it still wants, and is asked again by all of them.
+        swarm.bounds.wantsPerBlock = 120
     }
 
     public func play(seed: UInt64, replay: String) async throws -> Outcome {

@@ -24,6 +24,17 @@ import Testing
         #expect(order == ["a 3600.0 seconds", "b 7200.0 seconds", "c 10800.0 seconds", "also c 10800.0 seconds"])
     }
 
+    @Test func nobodyWakesEarly() async throws {
+        try await Simulation.run(seed: 1) { simulation in
+            for attoseconds: Int64 in [1, 999_999_999, 1_000_000_000, 1_000_000_001] {
+                let due = simulation.now + Duration(secondsComponent: 0, attosecondsComponent: attoseconds)
+                try await simulation.sleep(for: due - simulation.now)
+                #expect(simulation.now >= due)
+                #expect(simulation.now < due + .nanoseconds(1))
+            }
+        }
+    }
+
     @Test func aSleeperThatIsCancelledWakesAtOnce() async throws {
         try await Simulation.run(seed: 1) { simulation in
             await withThrowingTaskGroup(of: Void.self) { group in

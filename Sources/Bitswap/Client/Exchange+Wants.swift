@@ -116,7 +116,8 @@ extension Exchange {
     func tick(at due: Duration) async {
         let now = time.now()
         if due > now { do { try await time.sleep(due - now) } catch { return } }
-        perform(client.withLockedValue { $0.tick(now: time.now()) })
+        // A clock that wakes a nanosecond early must not leave undone what was due: nobody would come back for it.
+        perform(client.withLockedValue { $0.tick(now: max(time.now(), due)) })
     }
 
     // MARK: Peers to be found

@@ -245,4 +245,9 @@ extension Duration {
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         return overflow ? .max : product &+ attoseconds / 1_000_000_000
     }
+
+    var nanosecondsRoundedUp: Int64 {
+        let whole = nanoseconds
+        return self > .nanoseconds(whole) ? whole + 1 : whole
+    }
 }

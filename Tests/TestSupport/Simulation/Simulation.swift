@@ -185,7 +185,7 @@ public final class Simulation: @unchecked Sendable {
     /// Virtual time since the start.
     public var now: Duration { .nanoseconds(clock) }
 
-    /// Suspends for a while of virtual time; throws `CancellationError` when the task is cancelled.
+    /// Suspends for a while of virtual time, rounded up to nanoseconds; throws `CancellationError` when the task is cancelled.
     public func sleep(for duration: Duration) async throws {
         checkThread()
         lastSerial += 1
@@ -193,7 +193,7 @@ public final class Simulation: @unchecked Sendable {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
                 guard !Task.isCancelled else { return continuation.resume(throwing: CancellationError()) }
-                let event = events.schedule(at: clock &+ max(0, duration.nanoseconds)) { [self] in
+                let event = events.schedule(at: clock &+ max(0, duration.nanosecondsRoundedUp)) { [self] in
                     sleepers.removeValue(forKey: serial)?.1.resume()
                 }
                 sleepers[serial] = (event, continuation)
