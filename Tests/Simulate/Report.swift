@@ -2,9 +2,12 @@ import Foundation
 
 /// The figures of some runs of one scenario, as a table.
 struct Report {
-    let runs: [(seed: UInt64, outcome: Outcome)]
+    struct Run {
+        var seed: UInt64
+        var outcome: Outcome
+    }
 
-    init(_ runs: [(UInt64, Outcome)]) { self.runs = runs.map { (seed: $0.0, outcome: $0.1) } }
+    let runs: [Run]
 
     var isGood: Bool { runs.allSatisfy { $0.outcome.figures.allSatisfy(\.isGood) } }
 
@@ -14,7 +17,7 @@ struct Report {
         for (index, figure) in first.outcome.figures.enumerated() {
             let values = runs.map { $0.outcome.figures[index].value }.sorted()
             let shown = runs.count == 1 ? values : [values[0], values[values.count / 2], values[values.count - 1]]
-            let bad = runs.filter { !$0.outcome.figures[index].isGood }.map { $0.seed }
+            let bad = runs.filter { !$0.outcome.figures[index].isGood }.map(\.seed)
             rows.append(
                 [figure.name, figure.ideal.map(Self.text) ?? "", figure.bound.map(Self.text) ?? ""]
                     + shown.map(Self.text)

@@ -141,7 +141,7 @@ public struct Hostile: Scenario {
         // Of fifty uplinks thirty give what they have, and ten of those a part of the time.
         swarm.bounds.time *= 3
         swarm.bounds.seedBytes *= 2
-        swarm.bounds.duplicates = 0.05
+        swarm.bounds.duplicates = 0.04
         // Who comes back asks all others again for what it still wants, and is asked again by all of them.
         swarm.bounds.wantsPerBlock = 120
     }

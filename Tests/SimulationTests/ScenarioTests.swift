@@ -14,4 +14,14 @@ import Testing
     @Test(arguments: 1...3) func hostile(_ seed: UInt64) async throws { try await play(Hostile.self, seed: seed) }
     @Test func stalled() async throws { try await play(Stalled.self, seed: 1) }
     @Test func absent() async throws { try await play(Absent.self, seed: 1) }
+
+    @Test func theReportNamesTheSeedsPastABound() {
+        let runs = (1...3).map { seed in
+            Report.Run(
+                seed: UInt64(seed), outcome: Outcome([Figure("waste", Double(seed), ideal: 0, bound: 2)], trace: 1))
+        }
+        let report = Report(runs: runs)
+        #expect(!report.isGood)
+        #expect(report.table.contains("past its bound, seeds: 3"))
+    }
 }

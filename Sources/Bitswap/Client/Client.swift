@@ -101,7 +101,7 @@ struct Client {
         var searchInterval: Duration = .seconds(10)
         var longestSearchInterval: Duration = .seconds(60)
         /// In which a peer that gives nothing counts as stalled.
-        var patience: ClosedRange<Duration> = .milliseconds(250)...(.seconds(10))
+        var patience: ClosedRange<Duration> = .seconds(1)...(.seconds(10))
     }
 
     init(limits: BitswapLimits, timing: Timing = Timing(), random: RandomSource) {
