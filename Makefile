@@ -7,13 +7,14 @@ FLAGS     ?=
 VENV      := .build/venv
 INTEROP   := Tests/Interop
 BITSWAP   := .build/release/bitswap
+COUNTER   := $(if $(filter Linux,$(shell uname -s)),.build/libcounter.so)
 FUZZ_SECONDS ?= 60
 SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests Tests/TestSupport Tests/Simulate Tests/Consumer
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help bench build demo test unit interop interop-long architecture consumer proto format lint \
-        test-secp256k1 test-tsan test-asan fuzz simulate seeds clean packages packages-test
+.PHONY: help bench bench-counts bench-parts bench-peers build demo test unit interop interop-long architecture \
+        consumer proto format lint test-secp256k1 test-tsan test-asan fuzz simulate seeds clean packages packages-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -81,12 +82,26 @@ test-asan: packages-test ## unit tests under Address Sanitizer
 fuzz: packages-test ## what parses bytes of peers on made-up input, FUZZ_SECONDS (60) for each target
 	Tests/Fuzz/run $(FUZZ_SECONDS)
 
-bench: build ## what one process serves and another fetches here, on loopback, in MB/s and blocks/s
-	@for security in tls noise; do \
-	    echo "$$security"; \
-	    Benchmarks/loopback 1024 262144 $(BITSWAP) $$security && \
-	    Benchmarks/loopback 16384 1024 $(BITSWAP) $$security || exit 1; \
-	done
+bench: build $(COUNTER) ## how fast blocks go from node to node here, and how fast they could (ARGS="--full ...")
+	$(BITSWAP) bench $(addprefix --counter ,$(COUNTER)) $(ARGS)
+
+bench-peers: build $(VENV)/.ready ## the same blocks from and to Kubo and py-libp2p: a table of ratios (ARGS="--rounds 5 ...")
+	$(VENV)/bin/python Benchmarks/peers/run.py --bitswap $(BITSWAP) $(ARGS)
+
+# One build for both: it looks into the library's modules, and has a directory of its own.
+BENCHMARKS := --package-path Benchmarks --scratch-path .build-bench -Xswiftc -enable-testing
+
+bench-parts: packages ## how long the parts of the path take (ARGS="--filter ...")
+	$(SWIFT) package $(BENCHMARKS) --disable-sandbox benchmark $(ARGS)
+
+bench-counts: packages-test $(COUNTER) ## allocations and instructions of the parts, against Benchmarks/thresholds.json (ARGS="--record")
+	$(SWIFT) build -c release $(BENCHMARKS) --product Count
+	Benchmarks/counts --program .build-bench/release/Count --counter $(COUNTER) $(ARGS)
+
+# Counts allocations and copies; for glibc.
+.build/libcounter.so: Benchmarks/Counter/counter.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -fPIC -fno-builtin -shared -o $@ $<
 
 clean: ## remove everything that was built
 	rm -rf .build .build-*

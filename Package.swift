@@ -1,11 +1,12 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-let strict: [SwiftSetting] = [
+/// For programs: with MemberImportVisibility, `stat` is Glibc's in one file and in another a module's that a dependency imports.
+let strictForPrograms: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
+let strict = strictForPrograms + [.enableUpcomingFeature("MemberImportVisibility")]
 
 let package = Package(
     name: "swift-bitswap",
@@ -144,7 +145,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
-            swiftSettings: strict),
+            swiftSettings: strictForPrograms),
 
         // What the README quotes, compiled as somebody else's program is.
         .executableTarget(
@@ -259,8 +260,9 @@ let package = Package(
         .testTarget(
             name: "BitswapCLITests",
             dependencies: [
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
-                "BitswapCLI", "BitswapNode", "Bitswap", "Routing", "Libp2p", "PeerIdentity", "Multiformats",
+                "BitswapCLI", "BitswapNode", "Bitswap", "Blockstore", "Routing", "Libp2p", "PeerIdentity", "Multiformats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

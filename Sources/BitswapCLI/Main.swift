@@ -26,7 +26,7 @@ struct BitswapCommand: AsyncParsableCommand {
         version: String(SwarmConfiguration().agentVersion.split(separator: "/").last ?? ""),
         subcommands: [
             Initialize.self, Identity.self, Serve.self, BlockCommand.self, Connect.self, Peers.self, Status.self,
-            Wantlist.self, LedgerCommand.self,
+            Wantlist.self, LedgerCommand.self, BenchCommand.self, BenchServer.self, BenchClient.self,
         ])
 }
 

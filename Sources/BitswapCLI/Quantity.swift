@@ -56,34 +56,47 @@ enum Quantity {
     /// A ratio, with two digits behind the point.
     static func ratio(_ value: Double) -> String { fixed(value, 2) }
 
-    private static func fixed(_ value: Double, _ places: Int) -> String {
-        guard value.isFinite, value.magnitude < 1e15 else { return "\(value)" }
-        let scale = places == 1 ? 10 : 100
+    /// With so many digits behind the point: `1,234.5`
+    static func fixed(_ value: Double, _ places: Int) -> String {
+        var scale: UInt = 1
+        for _ in 0..<places { scale *= 10 }
+        guard value.isFinite, value.magnitude * Double(scale) < 1e18 else { return "\(value)" }
         let whole = Int((value * Double(scale)).rounded())
-        let rest = String(whole.magnitude % UInt(scale))
-        let digits = String(repeating: "0", count: places - rest.count) + rest
-        return "\(whole < 0 ? "-" : "")\(count(Int(whole.magnitude / UInt(scale)))).\(digits)"
+        let digits = String(whole.magnitude % scale)
+        let rest = places == 0 ? "" : "." + String(repeating: "0", count: places - digits.count) + digits
+        return "\(whole < 0 ? "-" : "")\(count(Int(whole.magnitude / scale)))\(rest)"
     }
 }
 
 /// Lines of text whose columns stand below each other.
 struct Table {
     private var rows: [[String]] = []
+    /// Columns from this one on end below each other, as numbers do.
+    private let numbersFrom: Int
+
+    init(numbersFrom: Int = .max) { self.numbersFrom = numbersFrom }
 
     mutating func row(_ cells: String...) { rows.append(cells) }
+
+    mutating func row(_ cells: [String]) { rows.append(cells) }
 
     var lines: [String] {
         var widths: [Int] = []
         for row in rows {
-            // The last cell of a row may be as long as it likes.
-            for (column, cell) in row.dropLast().enumerated() {
+            // The last cell of a row may be as long as it likes, unless it is a number.
+            for (column, cell) in (row.count > numbersFrom ? row[...] : row.dropLast()).enumerated() {
                 if column == widths.count { widths.append(0) }
                 widths[column] = max(widths[column], cell.count)
             }
         }
         return rows.map { row in
             row.enumerated().map { column, cell in
-                column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 2)
+                if column >= numbersFrom {
+                    let space = widths[column] - cell.count + (column > numbersFrom ? 2 : 0)
+                    return String(repeating: " ", count: space) + cell
+                }
+                if column == row.count - 1 { return cell }
+                return cell + String(repeating: " ", count: widths[column] - cell.count + 2)
             }.joined()
         }
     }

@@ -107,11 +107,11 @@ def parent(children):
     return out + field(1, file + b"".join(field(4, size) for _, size, _ in children))
 
 
-def blocks_of_file(data):
+def blocks_of_file(data, size=CHUNK):
     """The blocks of a file as Kubo makes them by default (dag-pb leaves of 256 KiB, CIDv0); the root comes last."""
     blocks, level = [], []
-    for at in range(0, max(len(data), 1), CHUNK):
-        chunk = data[at : at + CHUNK]
+    for at in range(0, max(len(data), 1), size):
+        chunk = data[at : at + size]
         block = leaf(chunk)
         blocks.append(block)
         level.append((multihash(block), len(chunk), len(block)))

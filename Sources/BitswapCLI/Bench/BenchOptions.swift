@@ -1,0 +1,87 @@
+import ArgumentParser
+import Blockstore
+
+/// Numbers of bytes with their units, such as `1k,256k,1m`: powers of 1,024.
+struct ByteCountsArgument: CheckedArgument {
+    let text: String
+
+    private static let units: [(String, scale: Int)] = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("", 1)]
+
+    func parse() throws -> [Int] {
+        try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            let lower = part.lowercased()
+            guard let (unit, scale) = Self.units.first(where: { lower.hasSuffix($0.0) }),
+                let count = Int(lower.dropLast(unit.count)), count > 0,
+                case let (bytes, overflow) = count.multipliedReportingOverflow(by: scale), !overflow
+            else {
+                throw ValidationError("\"\(part)\" is not a number of bytes; write 29, 64k, 256m or 1g")
+            }
+            return bytes
+        }
+    }
+}
+
+/// Numbers from 1 on, such as `1,8,100`.
+struct CountsArgument: CheckedArgument {
+    let text: String
+
+    func parse() throws -> [Int] {
+        try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            guard let count = Int(part), count > 0 else {
+                throw ValidationError("\"\(part)\" is not a number from 1 on; write 8, or several as 1,8,100")
+            }
+            return count
+        }
+    }
+}
+
+/// When the store that fetches has a block on the disk.
+enum BenchDurability: String, CaseIterable, ExpressibleByArgument {
+    case synced, background
+
+    var durability: LMDBBlockstore.Durability {
+        switch self {
+        case .synced: .synced
+        case .background: .background(interval: .seconds(1))
+        }
+    }
+}
+
+/// What is run, in which order, and with how many blocks.
+struct BenchPlan: Equatable {
+    struct Run: Equatable {
+        var blockSize: Int
+        var blockCount: Int
+        var security: BenchSecurity
+        var connections: Int
+    }
+
+    var blockSizes: [Int]
+    var connections: [Int]
+    var securities: [BenchSecurity]
+    /// Bytes of a run; nil: so many that it does not take long.
+    var bytes: Int?
+
+    private static let usualBytes = 256 << 20
+    private static let usualBlocks = 65_536
+    /// So that every connection has some.
+    private static let blocksPerConnection = 4
+
+    /// The number of blocks of this size that are made: all that any of its runs fetches.
+    func blockCount(of size: Int) -> Int { connections.map { blockCount(of: size, connections: $0) }.max() ?? 0 }
+
+    func runs(of size: Int) -> [Run] {
+        securities.flatMap { security in
+            connections.map {
+                Run(
+                    blockSize: size, blockCount: blockCount(of: size, connections: $0), security: security,
+                    connections: $0)
+            }
+        }
+    }
+
+    private func blockCount(of size: Int, connections: Int) -> Int {
+        let usual = min(Self.usualBytes / size, Self.usualBlocks)
+        return max(bytes.map { $0 / size } ?? usual, Self.blocksPerConnection * connections, 1)
+    }
+}
