@@ -105,9 +105,9 @@ extension Client {
             emit(first) { .askedRouter($0) }
             effects.searches.append(Search(cid: cid, session: id))
         }
-        sessions[id]?.searches += 1
         let interval = min(
             timing.searchInterval * (1 << min(session.searches / 2, 10)), timing.longestSearchInterval)
+        session.searches += 1
         scheduleSearch(of: id, after: jittered(interval), now: now)
     }
 

@@ -5,7 +5,8 @@ import PeerIdentity
 typealias PeerKey = Int
 
 /// A peer as the client knows it, connected or not.
-struct ClientPeer {
+// Sendable: part of one Client, and reached through it alone.
+final class ClientPeer: @unchecked Sendable {
     /// A block that it was asked for and has not given yet.
     struct Debt {
         var size: Int
@@ -56,7 +57,7 @@ struct ClientPeer {
     var isUntrusted: Bool { offence >= 4 }
 
     /// The block is asked for, at `now` for the second time if it is owed already.
-    mutating func owe(_ want: Want.ID, size: Int, due: Duration, now: Duration) {
+    func owe(_ want: Want.ID, size: Int, due: Duration, now: Duration) {
         if debts[want] == nil {
             debts[want] = Debt(size: size, due: due)
             owedBytes += size
@@ -70,21 +71,20 @@ struct ClientPeer {
         }
     }
 
-    mutating func update(_ want: Want.ID, _ change: (inout Debt) -> Void) {
-        guard var debt = debts[want] else { return }
-        change(&debt)
-        debts[want] = debt
+    func update(_ want: Want.ID, _ change: (inout Debt) -> Void) {
+        guard let index = debts.index(forKey: want) else { return }
+        change(&debts.values[index])
     }
 
     /// Returns whether it owed the block.
     @discardableResult
-    mutating func forgive(_ want: Want.ID) -> Bool {
+    func forgive(_ want: Want.ID) -> Bool {
         guard let debt = debts.removeValue(forKey: want) else { return false }
         owedBytes -= debt.size
         return true
     }
 
-    mutating func disconnected() {
+    func disconnected() {
         isConnected = false
         queue = PeerWants()
         debts = [:]

@@ -2,7 +2,8 @@ import DequeModule
 import PeerIdentity
 
 /// A session as the client knows it: which peers have proved useful for its blocks, and what it still wants. Pure.
-struct SessionState {
+// Sendable: part of one Client, and reached through it alone.
+final class SessionState: @unchecked Sendable {
     typealias ID = UInt64
 
     /// How a peer has done in this session.
@@ -79,25 +80,25 @@ struct SessionState {
 
     func standing(of peer: PeerKey) -> Standing { standings[peer] ?? Standing() }
 
-    mutating func opened(_ want: Want.ID) {
+    func opened(_ want: Want.ID) {
         wants.append(want)
         wantCount += 1
     }
 
     /// - Parameter isLive: whether a want is still one of this session's.
-    mutating func ended(_ want: Want.ID, isLive: (Want.ID) -> Bool) {
+    func ended(_ want: Want.ID, isLive: (Want.ID) -> Bool) {
         wantCount -= 1
         if wants.first == want { wants.removeFirst() }
         if wants.count > 2 * wantCount + 64 { wants = Deque(wants.filter(isLive)) }
         if backlog.count > 2 * wantCount + 64 { backlog = Deque(backlog.filter(isLive)) }
     }
 
-    mutating func received(_ bytes: Int) {
+    func received(_ bytes: Int) {
         searches = min(searches, 1)
         blockBytes = blockBytes.map { $0 + (Double(bytes) - $0) / 8 } ?? Double(bytes)
     }
 
-    mutating func asked(_ peer: PeerKey, limit: Int, now: Duration) {
+    func asked(_ peer: PeerKey, limit: Int, now: Duration) {
         guard makeRoom(for: peer, limit: limit), standings[peer]?.isMember != true else { return }
         var standing = standing(of: peer)
         if standing.unanswered == 0 { standing.quietSince = now }
@@ -106,7 +107,7 @@ struct SessionState {
     }
 
     /// Returns whether the peer is a member from now on, or hoped for again.
-    mutating func answered(_ peer: PeerKey, has: Bool, isFirst: Bool, limit: Int, now: Duration) -> Bool {
+    func answered(_ peer: PeerKey, has: Bool, isFirst: Bool, limit: Int, now: Duration) -> Bool {
         guard makeRoom(for: peer, limit: limit) else { return false }
         let before = standing(of: peer)
         standings[peer, default: Standing()].answered(has: has, isFirst: isFirst, now: now)
@@ -119,27 +120,27 @@ struct SessionState {
     }
 
     /// The content router says that the peer has a block of the session's: it is hoped for as much as if it had said so.
-    mutating func found(_ peer: PeerKey, limit: Int) {
+    func found(_ peer: PeerKey, limit: Int) {
         guard makeRoom(for: peer, limit: limit), standings[peer]?.isMember != true else { return }
         standings[peer, default: Standing()].isMember = true
         members.append(peer)
     }
 
     /// It was to give a block and did not.
-    mutating func stalled(_ peer: PeerKey) {
+    func stalled(_ peer: PeerKey) {
         standings[peer]?.doubt += 2
         standings[peer]?.hitRate *= 0.75
     }
 
-    mutating func disconnected(_ peer: PeerKey) { standings[peer]?.unanswered = 0 }
+    func disconnected(_ peer: PeerKey) { standings[peer]?.unanswered = 0 }
 
     /// A question to it was taken back before it was answered.
-    mutating func withdrew(_ peer: PeerKey) {
+    func withdrew(_ peer: PeerKey) {
         if let count = standings[peer]?.unanswered, count > 0 { standings[peer]?.unanswered = count - 1 }
     }
 
     /// Peers that are known to no purpose make room for others.
-    private mutating func makeRoom(for peer: PeerKey, limit: Int) -> Bool {
+    private func makeRoom(for peer: PeerKey, limit: Int) -> Bool {
         guard standings[peer] == nil, standings.count >= limit else { return true }
         let worst = standings.max { a, b in
             (a.value.isMember ? 0 : 1, a.value.doubt, a.key) < (b.value.isMember ? 0 : 1, b.value.doubt, b.key)

@@ -1,7 +1,10 @@
 import Multiformats
 
 /// One block that somebody waits for, and how each peer stands to it.
-struct Want {
+///
+/// An object, so that a change is one look-up and no copy.
+// Sendable: part of one Client, and reached through it alone.
+final class Want: @unchecked Sendable {
     typealias ID = UInt64
 
     enum Phase {
@@ -45,18 +48,19 @@ struct Want {
 
     subscript(peer: PeerKey) -> Relation? { relations[peer] }
 
-    mutating func invite(_ peer: PeerKey) {
+    func invite(_ peer: PeerKey) {
         guard relations[peer] == nil else { return }
         relations[peer] = Relation()
         isInBacklog = false
         audience.append(peer)
     }
 
-    mutating func update(_ peer: PeerKey, _ change: (inout Relation) -> Void) {
-        guard var relation = relations[peer] else { return }
-        let (wasOpen, held) = (relation.isOpenQuestion, relation.answer == .have)
-        change(&relation)
-        relations[peer] = relation
+    func update(_ peer: PeerKey, _ change: (inout Relation) -> Void) {
+        guard let index = relations.index(forKey: peer) else { return }
+        let before = relations.values[index]
+        change(&relations.values[index])
+        let relation = relations.values[index]
+        let (wasOpen, held) = (before.isOpenQuestion, before.answer == .have)
         openQuestions += (relation.isOpenQuestion ? 1 : 0) - (wasOpen ? 1 : 0)
         let holds = relation.answer == .have
         if holds, !held { holders.append(peer) }
