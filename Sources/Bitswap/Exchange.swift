@@ -39,6 +39,8 @@ public final class Exchange: Sendable {
 
     let configuration: Configuration
     let store: any Blockstore
+    /// The store, if what is little can be done on the thread that wants it done.
+    let immediateStore: (any ImmediateBlockstore)?
     let network: any ExchangeNetwork
     let time: TimeSource
     let logger: Logger
@@ -52,6 +54,7 @@ public final class Exchange: Sendable {
     let schedule: ResponseSchedule
     let account: Account
     let intake: Intake
+    let frames = FramePool()
     let ingest = Ingest()
     let callers = Callers()
     let router: (any ContentRouting)?
@@ -64,6 +67,8 @@ public final class Exchange: Sendable {
         case serve(ExchangePeer)
         case dial(Provider)
         case search(Client.Search)
+        case store([Ingest.Arrival])
+        case conclude([Ingest.Arrival], BlockstoreError?)
         case wait(until: Duration)
     }
 
@@ -77,10 +82,11 @@ public final class Exchange: Sendable {
     public init(
         store: any Blockstore, network: any ExchangeNetwork, router: (any ContentRouting)? = nil,
         configuration: Configuration = Configuration(), time: TimeSource = .monotonic,
-        random: RandomSource = .system, metrics: any MetricsFactory = MetricsSystem.factory, logger: Logger
+        random: RandomSource = .seeded(), metrics: any MetricsFactory = MetricsSystem.factory, logger: Logger
     ) {
         account = Account(metrics)
         self.store = store
+        immediateStore = store as? any ImmediateBlockstore
         self.network = network
         self.configuration = configuration
         let bandwidth = configuration.bandwidth
@@ -108,7 +114,6 @@ public final class Exchange: Sendable {
     public func run() async {
         await withTaskCancellationHandler {
             await withDiscardingTaskGroup { group in
-                group.addTask { await self.storeArrivals() }
                 group.addTask { await self.schedule.keepTime(self.time, account: self.account) }
                 group.addTask { await self.intake.keepTime { self.throttle() } }
                 for await job in jobs.stream {
@@ -118,6 +123,8 @@ public final class Exchange: Sendable {
                         group.addTask { await self.answer(peer) }
                     case .dial(let provider): group.addTask { await self.dial(provider) }
                     case .search(let search): group.addTask { await self.search(search) }
+                    case .store(let batch): group.addTask { await self.store(batch) }
+                    case .conclude(let batch, let error): group.addTask { self.conclude(batch, error) }
                     case .wait(let time): group.addTask { await self.tick(at: time) }
                     }
                 }

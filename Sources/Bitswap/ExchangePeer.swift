@@ -5,6 +5,8 @@ import PeerIdentity
 final class ExchangePeer: Sendable {
     struct State {
         var ledger: Ledger
+        /// Its number in the schedule, while it is there.
+        var turn: Scheduler.ID?
         var connections = 1
         /// The last connection is gone: nothing is entered into the ledger any more.
         var hasEnded = false

@@ -1,3 +1,4 @@
+import Libp2p
 import Blockstore
 import Multiformats
 import NIOCore

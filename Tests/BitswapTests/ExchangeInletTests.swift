@@ -15,7 +15,7 @@ import Testing
         var configuration = Exchange.Configuration()
         configuration.limits.unstoredBytesPerStream = unstoredBytes
         let exchange = Exchange(
-            store: MemoryBlockstore(), network: MemoryNetwork().face(of: peer(0)), configuration: configuration,
+            store: WatchedStore(), network: MemoryNetwork().face(of: peer(0)), configuration: configuration,
             time: ManualClock().timeSource, logger: logger)
         exchange.connected(peer(1))
         exchange.client.withLockedValue { client in

@@ -48,7 +48,8 @@ func wantlist(_ entries: [Message.Entry], isFull: Bool = false) -> ByteBuffer {
     return encoder.finish(pendingBytes: 0)
 }
 
-/// A store in memory that remembers of which blocks sizes were asked, as an exchange does for peers.
+/// A store in memory that has to be waited for, and remembers of which blocks sizes were asked, as an exchange does for
+/// peers.
 final class WatchedStore: Blockstore {
     private let base = MemoryBlockstore()
     private let asked = NIOLockedValueBox<[Multihash]>([])

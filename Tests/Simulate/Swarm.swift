@@ -22,7 +22,7 @@ public struct Swarm: Scenario {
     /// What the figures must not pass, in terms of the ideal. Nobody can come near that here: a node decides what it asks the
     /// source for long before its turn comes there, one in fifty, and word of what others have got meanwhile comes behind the
     /// blocks that are under way to it. So the source sends every block more than once before it has sent each.
-    var bounds = Bounds(seedBytes: 3.2, duplicates: 0.01, wantsPerBlock: 52, time: 3.2)
+    var bounds = Bounds(seedBytes: 2.8, duplicates: 0.01, wantsPerBlock: 52, time: 2.8)
 
     struct Bounds {
         /// Bytes that the seed sends, over those of the file.
@@ -41,8 +41,8 @@ public struct Swarm: Scenario {
         nodes = 11
         blocks = 64
         // Wants do not shrink with the blocks: they take their part of the smaller links.
-        bounds.time = 6
-        bounds.seedBytes = 6
+        bounds.time = 3.4
+        bounds.seedBytes = 3.4
     }
 
     private var fileBytes: Int { blocks * blockBytes }

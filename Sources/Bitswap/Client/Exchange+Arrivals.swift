@@ -15,23 +15,25 @@ extension Exchange {
         guard let known = peers.withLockedValue({ $0[peer] }) else { return whenStored() }
         account.messageReceived(message)
         if message.isFull || !message.entries.isEmpty { receive(wantlist: message, from: known) }
-        let now = time.now()
-        let (isReachable, effects) = client.withLockedValue { client in
+        let isReachable = client.withLockedValue { client in
             if message.pendingBytes > 0 || !message.blocks.isEmpty {
                 client.told(pendingBytes: message.pendingBytes, by: peer)
             }
-            let isReachable = client.isConnected(peer)
-            guard !message.presences.isEmpty else { return (isReachable, Client.Effects()) }
-            return (isReachable, client.received(presences: message.presences, from: peer, now: now))
+            return client.isConnected(peer)
         }
-        perform(effects)
         if !isReachable { revive(known) }
         if message.unreadableBlocks > 0 { refuse(message.unreadableBlocks, from: peer) }
+        // Before the presences, so that what has come makes room for what they lead to.
         if message.blocks.isEmpty {
             whenStored()
         } else {
             receive(message.blocks, of: message.byteCount, from: known, whenStored: whenStored)
         }
+        guard !message.presences.isEmpty else { return }
+        perform(
+            client.withLockedValue {
+                $0.received(presences: message.presences, from: peer, now: time.now())
+            })
     }
 
     /// Who speaks Bitswap to us may be asked, even if the way to it failed before.
@@ -71,7 +73,7 @@ extension Exchange {
             refuse(received.count, from: peer)
             return whenStored()
         }
-        let hashed = received.map { try? Self.multihash(of: $0) }
+        let hashed = Self.multihashes(of: received)
         let readable = zip(hashed, received).compactMap { key, block in key.map { (key: $0, block: block) } }
         let (expectations, effects) = client.withLockedValue {
             $0.received(
@@ -106,15 +108,36 @@ extension Exchange {
         }
         let bytes = arrivals.bytes
         if intake.unstored(bytes) { throttle() }
-        ingest.append(
-            Ingest.Arrival(blocks: accepted, peer: peer) { [self] in
-                if intake.unstored(-bytes) { throttle() }
-                whenStored()
-            })
+        let arrival = Ingest.Arrival(blocks: accepted, peer: peer) { [self] in
+            if intake.unstored(-bytes) { throttle() }
+            whenStored()
+        }
+        if let batch = ingest.append(arrival) { submit(batch) }
     }
 
-    /// The hash function is the sender's word, but only functions that the package computes are accepted, and the result
-    /// counts only if this peer was asked for it.
+    /// Nil for a block that cannot be hashed. The hash function is the sender's word, but only functions that the package
+    /// computes are accepted, and the result counts only if this peer was asked for it.
+    private static func multihashes(of blocks: [Message.ReceivedBlock]) -> [Multihash?] {
+        var multihashes: [Multihash?] = []
+        multihashes.reserveCapacity(blocks.count)
+        var index = 0
+        while index < blocks.count {
+            let (first, second) = (blocks[index], index + 1 < blocks.count ? blocks[index + 1] : nil)
+            if let second, first.isPlain, second.isPlain,
+                let pair = first.data.withUnsafeReadableBytes({ first in
+                    second.data.withUnsafeReadableBytes { try? Multihash.hash(first, $0, with: .sha2_256) }
+                })
+            {
+                multihashes += [pair.0, pair.1]
+                index += 2
+            } else {
+                multihashes.append(try? multihash(of: first))
+                index += 1
+            }
+        }
+        return multihashes
+    }
+
     private static func multihash(of block: Message.ReceivedBlock) throws -> Multihash {
         try block.data.withUnsafeReadableBytes { bytes in
             guard let prefix = block.prefix else { return try Multihash.hash(bytes, with: .sha2_256) }
@@ -145,21 +168,44 @@ extension Exchange {
 
     // MARK: Into the store
 
-    /// Stores fetched blocks, all that have come since the last time in one go, and resumes whoever waits for them.
-    func storeArrivals() async {
-        for await _ in ingest.signal.raised {
-            while let batch = ingest.takeAll() {
-                await store(batch)
-                for arrival in batch { arrival.whenStored() }
+    /// Blocks whose waiters are resumed on the thread of the store, where no other one would do it as soon.
+    private static let fewBlocks = 4
+
+    /// Hands a batch to the store.
+    private func submit(_ batch: [Ingest.Arrival]) {
+        guard let immediateStore else { return start(.store(batch)) }
+        // Its queue is not full: no more than a few batches are in it, of no more than the intake admits.
+        _ = immediateStore.submit(batch.flatMap(\.blocks)) { [self] error in
+            if let next = ingest.batchEnded() { submit(next) }
+            if batch.reduce(0, { $0 + $1.blocks.count }) <= Self.fewBlocks {
+                conclude(batch, error)
+            } else {
+                start(.conclude(batch, error))
             }
         }
     }
 
-    private func store(_ batch: [Ingest.Arrival]) async {
+    /// The same where the store has to be waited for.
+    func store(_ batch: [Ingest.Arrival]) async {
+        var failure: BlockstoreError?
+        do { try await store.put(batch.flatMap(\.blocks)) } catch { failure = error }
+        if let next = ingest.batchEnded() { submit(next) }
+        conclude(batch, failure)
+    }
+
+    /// A batch is stored, or could not be: resumes whoever waits for its blocks.
+    func conclude(_ batch: [Ingest.Arrival], _ error: BlockstoreError?) {
         let blocks = batch.flatMap(\.blocks)
         var effects = Client.Effects()
-        do {
-            try await store.put(blocks)
+        if let error {
+            logger.info("fetched blocks could not be stored", metadata: ["error": "\(error)"])
+            client.withLockedValue { client in
+                for block in blocks {
+                    effects.merge(client.storeFailed(block.cid.multihash, error, now: time.now()))
+                }
+            }
+            perform(effects)
+        } else {
             var waits: [Duration] = []
             let now = time.now()
             client.withLockedValue { client in
@@ -172,14 +218,12 @@ extension Exchange {
             account.blocksFetched(after: waits)
             perform(effects)
             announce(blocks)
-        } catch {
-            logger.info("fetched blocks could not be stored", metadata: ["error": "\(error)"])
-            client.withLockedValue { client in
-                for block in blocks {
-                    effects.merge(client.storeFailed(block.cid.multihash, error, now: time.now()))
-                }
-            }
-            perform(effects)
         }
+        for arrival in batch { arrival.whenStored() }
     }
+}
+
+extension Message.ReceivedBlock {
+    /// Hashed with the whole of SHA2-256, as nearly all blocks are: two of them at once take little more than one.
+    fileprivate var isPlain: Bool { prefix.map { $0.hashCode == .sha2_256 && $0.digestLength == 32 } ?? true }
 }

@@ -4,7 +4,8 @@ import NIOCore
 import PeerIdentity
 import NIOConcurrencyHelpers
 
-/// The way out of our wants: one task per peer, woken when there is something to ask of it or to take back.
+/// The way out of our wants: one task per peer, woken when there is something to ask of it or to take back; a few wants for a
+/// peer whose way is free go out at once, without it.
 extension Exchange {
     private static let entriesPerMessage = 1_024
     /// The same while peers have not taken more than all of them may leave.
@@ -20,11 +21,14 @@ extension Exchange {
     func ask(_ peer: ExchangePeer) async {
         var failures = 0
         for await _ in peer.requests.wake.raised {
+            guard peer.requests.take() else { continue }
+            defer { peer.requests.release() }
             do {
                 while client.withLockedValue({ $0.hasEntries(for: peer.id) }),
                     let limit = entriesPerMessage(to: peer)
                 {
-                    guard try await sendWantlist(to: peer, limit: limit) else { break }
+                    let outlet = try await peer.requests.outlet(in: network)
+                    guard sendWantlist(to: peer, limit: limit, on: outlet) else { break }
                     failures = 0
                 }
             } catch {
@@ -39,6 +43,13 @@ extension Exchange {
         }
     }
 
+    /// Asks a peer for a few blocks now, if the way to it is open and free; else lets its task do it.
+    func askSoon(_ peer: ExchangePeer) {
+        guard let outlet = peer.requests.idleOutlet, peer.requests.take() else { return peer.requests.wake.raise() }
+        _ = sendWantlist(to: peer, limit: Self.fewEntries, on: outlet)
+        peer.requests.release(lookAgain: client.withLockedValue { $0.hasEntries(for: peer.id) })
+    }
+
     /// Nil while what was written to the peer is still to be taken by it.
     private func entriesPerMessage(to peer: ExchangePeer) -> Int? {
         let outstanding = peer.requests.outstandingBytes
@@ -50,8 +61,7 @@ extension Exchange {
     }
 
     /// Returns whether there was anything to send.
-    private func sendWantlist(to peer: ExchangePeer, limit: Int) async throws -> Bool {
-        let outlet = try await peer.requests.outlet(in: network)
+    private func sendWantlist(to peer: ExchangePeer, limit: Int, on outlet: any ExchangeOutlet) -> Bool {
         let (taken, effects) = client.withLockedValue {
             $0.takeEntries(for: peer.id, limit: limit, version: outlet.version, now: time.now())
         }
@@ -69,6 +79,7 @@ extension Exchange {
             } else {
                 perform(client.withLockedValue { $0.outletLost(peer.id, now: time.now()) })
             }
+            return client.withLockedValue { $0.hasEntries(for: peer.id) }
         }
         return true
     }

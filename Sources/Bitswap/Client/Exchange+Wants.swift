@@ -74,7 +74,7 @@ extension Exchange {
     /// Looks into the own store, with the waiter registered already, so that no `put` in between is missed; then asks peers.
     private func open(_ waiter: Client.WaiterID, _ cid: CID) async {
         do {
-            if let bytes = try await store.get(cid.multihash) {
+            if let bytes = try await read(cid.multihash) {
                 let block = Block(unchecked: bytes, cid: cid)
                 perform(client.withLockedValue { $0.stored([block], from: nil, now: time.now()).effects })
             } else {
@@ -87,6 +87,12 @@ extension Exchange {
                         waiter, .storeFailed, "the store could not be read", underlying: error, now: time.now())
                 })
         }
+    }
+
+    /// A copy of a block of the own store; on this thread, if that can be, since most that is looked for is not there.
+    private func read(_ key: Multihash) async throws -> ByteBuffer? {
+        guard let immediateStore else { return try await store.get(key) }
+        return try immediateStore.readNow(key) { $0.map(ByteBuffer.init(bytes:)) }
     }
 
     /// The own store does not have what these wait for: peers are asked, or that is the end.
@@ -109,7 +115,7 @@ extension Exchange {
         if let alarm = effects.alarm { start(.wait(until: alarm)) }
         guard !effects.wake.isEmpty else { return }
         let woken = peers.withLockedValue { peers in effects.wake.compactMap { peers[$0] } }
-        for peer in woken { peer.requests.wake.raise() }
+        for peer in woken { askSoon(peer) }
     }
 
     /// Lets the client do what is due at a time, unless the exchange is stopped before.

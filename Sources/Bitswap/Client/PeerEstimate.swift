@@ -59,8 +59,13 @@ struct PeerEstimate {
         pendingBytes = max(0, pendingBytes - bytes)
         reliability += (1 - reliability) / 8
         guard var current = epoch else { return }
-        current.bytes += bytes
         let elapsed = now - current.start
+        // What comes sooner than an answer can was asked for before, and says nothing of how fast it is.
+        guard !current.beganIdle || elapsed >= minimumRoundTrip ?? .zero else {
+            if !owesMore { epoch = nil }
+            return
+        }
+        current.bytes += bytes
         guard !owesMore || elapsed >= max(Self.shortestEpoch, (roundTrip ?? .zero) * 2) else { return epoch = current }
         measure(current, elapsed)
         epoch = owesMore ? Epoch(start: now, beganIdle: false) : nil

@@ -7,12 +7,25 @@ import NIOConcurrencyHelpers
 
 /// The way out of our answers: one task per peer, woken when there is something for it, that looks wants up, builds
 /// messages and hands them to the peer's outlet. A peer that does not drain holds up its own task and nobody else's.
+///
+/// A peer that wants little, and waits for nothing else, is answered without that: on the thread that its message came on.
 extension Exchange {
     /// Answers one peer until it is gone.
     func answer(_ peer: ExchangePeer) async {
         let turn = schedule.join(peer, now: time.now()) { [self] in giveUp(peer) }
-        defer { schedule.leave(turn, now: time.now()) }
+        peer.state.withLockedValue { $0.turn = turn }
+        await answer(peer, turn)
+        // Nobody else may be at it when the turn ends, nor come to it later.
+        while !peer.responses.take() { await Task.yield() }
+        peer.state.withLockedValue { $0.turn = nil }
+        schedule.leave(turn, now: time.now())
+        peer.responses.release()
+    }
+
+    private func answer(_ peer: ExchangePeer, _ turn: Scheduler.ID) async {
         for await _ in peer.responses.wake.raised {
+            guard peer.responses.take() else { continue }
+            defer { peer.responses.release() }
             do {
                 while try await takeTurn(peer, turn) {}
             } catch {
@@ -21,6 +34,42 @@ extension Exchange {
                 forgetWants(of: peer, forGood: false)
             }
         }
+    }
+
+    /// Wants that are looked up, and bytes that are read, on a thread that others wait for.
+    private static let (fewWants, fewBytes) = (8, 16 << 10)
+
+    /// Answers a peer now, if it wants little and its way is open and free; else lets its task do it.
+    func answerSoon(_ peer: ExchangePeer) {
+        guard let immediateStore, let outlet = peer.responses.idleOutlet, peer.responses.take() else {
+            return peer.responses.wake.raise()
+        }
+        let isDone = answerNow(peer, from: immediateStore, on: outlet)
+        peer.responses.release(lookAgain: !isDone)
+    }
+
+    /// Returns whether nothing is left.
+    private func answerNow(
+        _ peer: ExchangePeer, from store: any ImmediateBlockstore, on outlet: any ExchangeOutlet
+    ) -> Bool {
+        guard let turn = peer.state.withLockedValue({ $0.turn }), schedule.hasRoom(turn) else { return false }
+        lookUpNow(Self.fewWants, in: store, for: peer)
+        let (hasMore, demand) = peer.state.withLockedValue { ($0.ledger.hasLookups, $0.ledger.demand()) }
+        guard !hasMore, demand.most <= Self.fewBytes else { return false }
+        guard let budget = schedule.request(turn, demand, now: time.now(), account: account) else {
+            // It is woken when its turn has come.
+            return true
+        }
+        let envelope = changeWants(of: peer) { $0.ledger.next(budget: budget, version: outlet.version) }
+        var assembly = begin(envelope, for: peer, version: outlet.version)
+        do {
+            for item in assembly.items { try store.readNow(item.cid.multihash) { assembly.add(item, $0) } }
+        } catch {
+            cannotRead(error, for: peer)
+            assembly.giveUpRest()
+        }
+        send(assembly, of: budget, to: peer, turn, on: outlet)
+        return !peer.state.withLockedValue { $0.ledger.hasWork }
     }
 
     /// Does one batch of look-ups and sends one message, if there is any of either and its turn has come. Returns whether
@@ -41,20 +90,23 @@ extension Exchange {
             throw error
         }
         let envelope = changeWants(of: peer) { $0.ledger.next(budget: budget, version: outlet.version) }
-        await send(envelope, of: budget, to: peer, turn, on: outlet)
+        let assembly = await assemble(envelope, for: peer, version: outlet.version)
+        send(assembly, of: budget, to: peer, turn, on: outlet)
         return true
     }
 
     private func send(
-        _ envelope: Ledger.Envelope, of budget: Int, to peer: ExchangePeer, _ turn: Scheduler.ID,
+        _ assembly: consuming Assembly, of budget: Int, to peer: ExchangePeer, _ turn: Scheduler.ID,
         on outlet: any ExchangeOutlet
-    ) async {
-        let (frame, envelope) = await assemble(envelope, for: peer, version: outlet.version)
+    ) {
+        if !assembly.vanished.isEmpty { vanish(assembly.vanished, for: peer) }
+        let (frame, envelope) = assembly.finish(pendingBytes: peer.state.withLockedValue { $0.ledger.queuedBytes })
         let bytes = envelope.isEmpty ? 0 : frame.readableBytes
         let start = time.now()
         let ahead = schedule.settle(turn, granted: budget, actual: bytes, now: start)
         guard bytes > 0 else { return }
         peer.responses.write(frame, on: outlet) { [self] error in
+            frames.give(frame)
             let now = time.now()
             if error == nil {
                 changeWants(of: peer) { $0.ledger.sent(envelope) }
@@ -66,6 +118,7 @@ extension Exchange {
                 peer.state.withLockedValue { $0.ledger.lost(envelope) }
                 schedule.lost(turn, bytes: bytes, now: now)
             }
+            return peer.state.withLockedValue { $0.ledger.hasWork }
         }
     }
 
@@ -77,47 +130,63 @@ extension Exchange {
         peer.responses.reset()
     }
 
-    /// A message while blocks are added to it, on a thread of the store.
-    private struct Assembly {
-        var encoder: MessageEncoder
-        var blocks: [Ledger.Item] = []
-        /// Blocks that were not in the store any more.
-        var vanished: [Ledger.Item] = []
-    }
-
-    /// Reads the blocks straight from the store into the message. What it says in the end is less than what was asked for
-    /// where wants were cancelled in the meantime, or blocks deleted.
+    /// Reads the blocks straight from the store into the message.
     private func assemble(
         _ envelope: Ledger.Envelope, for peer: ExchangePeer, version: BitswapVersion
-    ) async -> (ByteBuffer, Ledger.Envelope) {
+    ) async -> Assembly {
+        let begun = begin(envelope, for: peer, version: version)
+        guard !begun.items.isEmpty else { return begun }
+        let items = begun.items
+        let assembly = NIOLockedValueBox(begun)
+        do {
+            try await store.read(items.map(\.cid.multihash)) { index, bytes in
+                assembly.withLockedValue { $0.add(items[index], bytes) }
+            }
+        } catch {
+            cannotRead(error, for: peer)
+            assembly.withLockedValue { $0.giveUpRest() }
+        }
+        return assembly.withLockedValue { $0 }
+    }
+
+    private func begin(_ envelope: Ledger.Envelope, for peer: ExchangePeer, version: BitswapVersion) -> Assembly {
         let items = peer.state.withLockedValue { state in envelope.blocks.filter { state.ledger.isOpen($0) } }
+        return Assembly(items, envelope, version: version, frames: frames)
+    }
+}
+
+/// A message while blocks are added to it. What it says in the end is less than what was asked for where wants were cancelled
+/// in the meantime, or blocks deleted.
+private struct Assembly {
+    /// The blocks that are to be added.
+    let items: [Ledger.Item]
+    private var encoder: MessageEncoder
+    private var said: Ledger.Envelope
+    /// Blocks that were not in the store any more.
+    private(set) var vanished: [Ledger.Item] = []
+
+    init(_ items: [Ledger.Item], _ envelope: Ledger.Envelope, version: BitswapVersion, frames: FramePool) {
+        self.items = items
+        said = envelope
+        said.blocks = []
         let capacity =
             items.reduce(0) { $0 + $1.size + 32 } + 64 * (envelope.haves.count + envelope.dontHaves.count)
-        let assembly = NIOLockedValueBox(
-            Assembly(encoder: MessageEncoder(version: version, entries: [], isFull: false, capacity: capacity)))
-        if !items.isEmpty {
-            do {
-                try await store.read(items.map(\.cid.multihash)) { index, bytes in
-                    assembly.withLockedValue {
-                        guard let bytes else { return $0.vanished.append(items[index]) }
-                        $0.encoder.append(block: bytes, cid: items[index].cid)
-                        $0.blocks.append(items[index])
-                    }
-                }
-            } catch {
-                // What could not be read the peer had better ask of somebody else.
-                logger.info("the store could not be read", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
-                assembly.withLockedValue { $0.vanished += items.dropFirst($0.blocks.count + $0.vanished.count) }
-            }
-            let vanished = assembly.withLockedValue { $0.vanished }
-            if !vanished.isEmpty { vanish(vanished, for: peer) }
-        }
-        let pendingBytes = peer.state.withLockedValue { $0.ledger.queuedBytes }
-        return assembly.withLockedValue { assembly in
-            for item in envelope.haves { assembly.encoder.append(presenceOf: item.cid, has: true) }
-            for item in envelope.dontHaves { assembly.encoder.append(presenceOf: item.cid, has: false) }
-            let said = Ledger.Envelope(blocks: assembly.blocks, haves: envelope.haves, dontHaves: envelope.dontHaves)
-            return (assembly.encoder.finish(pendingBytes: pendingBytes), said)
-        }
+        encoder = MessageEncoder(
+            version: version, entries: [], isFull: false, capacity: capacity, makeBuffer: frames.take)
+    }
+
+    mutating func add(_ item: Ledger.Item, _ bytes: UnsafeRawBufferPointer?) {
+        guard let bytes else { return vanished.append(item) }
+        encoder.append(block: bytes, cid: item.cid)
+        said.blocks.append(item)
+    }
+
+    /// What could not be read the peer had better ask of somebody else.
+    mutating func giveUpRest() { vanished += items.dropFirst(said.blocks.count + vanished.count) }
+
+    consuming func finish(pendingBytes: Int) -> (frame: ByteBuffer, said: Ledger.Envelope) {
+        for item in said.haves { encoder.append(presenceOf: item.cid, has: true) }
+        for item in said.dontHaves { encoder.append(presenceOf: item.cid, has: false) }
+        return (encoder.finish(pendingBytes: pendingBytes), said)
     }
 }

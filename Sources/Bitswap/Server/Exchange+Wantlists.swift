@@ -20,7 +20,7 @@ extension Exchange {
             return changes
         }
         count(changes)
-        peer.responses.wake.raise()
+        answerSoon(peer)
     }
 
     /// Changes a peer's ledger, with the budget of all wants kept in step: up to so many bytes of it are taken for what is to
@@ -44,7 +44,28 @@ extension Exchange {
         let items = peer.state.withLockedValue { $0.ledger.takeLookups(limit: Self.lookupBatch) }
         guard !items.isEmpty else { return false }
         let arrivals = subscriptions.withLockedValue { $0.arrivals }
-        let sizes = await sizes(of: items.map(\.cid), for: peer)
+        let missed = enter(items, await sizes(of: items.map(\.cid), for: peer), since: arrivals, for: peer)
+        if !missed.isEmpty { give(missed, await sizes(of: missed, for: peer), to: peer) }
+        return true
+    }
+
+    /// The same on this thread, for a few wants.
+    func lookUpNow(_ limit: Int, in store: any ImmediateBlockstore, for peer: ExchangePeer) {
+        let items = peer.state.withLockedValue { $0.ledger.takeLookups(limit: limit) }
+        guard !items.isEmpty else { return }
+        let arrivals = subscriptions.withLockedValue { $0.arrivals }
+        let missed = enter(items, sizesNow(of: items.map(\.cid), in: store, for: peer), since: arrivals, for: peer)
+        if !missed.isEmpty { give(missed, sizesNow(of: missed, in: store, for: peer), to: peer) }
+    }
+
+    private static let lookupBatch = 1_024
+
+    /// Enters what was found into the peer's ledger. Returns what has to be looked up once more: blocks have come into the
+    /// store during the look-up, and some of those that it missed may be among them, and were announced before they were
+    /// waited for.
+    private func enter(
+        _ items: [Ledger.Item], _ sizes: [Int?], since arrivals: UInt64, for peer: ExchangePeer
+    ) -> [CID] {
         let now = time.now()
         let (changes, isStale) = changeWants(of: peer) { state in
             // Only what is absent concerns the others.
@@ -63,17 +84,11 @@ extension Exchange {
             }
         }
         count(changes)
-        if isStale { await lookUpAgain(changes.subscribed, for: peer) }
-        return true
+        return isStale ? changes.subscribed : []
     }
 
-    private static let lookupBatch = 1_024
-
-    /// Blocks have come into the store during the look-up: some of those that it missed may be among them, and were
-    /// announced before they were waited for.
-    private func lookUpAgain(_ cids: [CID], for peer: ExchangePeer) async {
-        guard !cids.isEmpty else { return }
-        let sizes = await sizes(of: cids, for: peer)
+    /// Gives a peer what it had been entered as waiting for, and is here.
+    private func give(_ cids: [CID], _ sizes: [Int?], to peer: ExchangePeer) {
         let here = zip(cids, sizes).compactMap { cid, size in size.map { (cid, $0) } }
         guard !here.isEmpty else { return }
         subscriptions.withLockedValue { $0.remove(here.map(\.0), of: peer) }
@@ -89,9 +104,25 @@ extension Exchange {
             conceal(&sizes, of: cids, from: peer)
             return sizes
         } catch {
-            logger.info("the store could not be read", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
+            cannotRead(error, for: peer)
             return Array(repeating: nil, count: cids.count)
         }
+    }
+
+    private func sizesNow(of cids: [CID], in store: any ImmediateBlockstore, for peer: ExchangePeer) -> [Int?] {
+        guard configuration.servesBlocks else { return Array(repeating: nil, count: cids.count) }
+        do {
+            var sizes = try cids.map { try store.readNow($0.multihash) { $0?.count } }
+            conceal(&sizes, of: cids, from: peer)
+            return sizes
+        } catch {
+            cannotRead(error, for: peer)
+            return Array(repeating: nil, count: cids.count)
+        }
+    }
+
+    func cannotRead(_ error: any Error, for peer: ExchangePeer) {
+        logger.info("the store could not be read", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
     }
 
     /// Gives the blocks, which are in the store, to the peers that wait for them.

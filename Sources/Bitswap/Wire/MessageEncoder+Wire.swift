@@ -12,10 +12,15 @@ struct MessageEncoder {
     private var buffer: ByteBuffer
     private let version: BitswapVersion
 
-    /// - Parameter capacity: the bytes that the blocks will take, so that the buffer is made once.
-    init(version: BitswapVersion, entries: [Message.Entry], isFull: Bool, capacity: Int) {
+    /// - Parameters:
+    ///   - capacity: the bytes that the blocks will take, so that the buffer is made once.
+    ///   - makeBuffer: gives an empty buffer with room for so many bytes.
+    init(
+        version: BitswapVersion, entries: [Message.Entry], isFull: Bool, capacity: Int,
+        makeBuffer: (_ capacity: Int) -> ByteBuffer = { ByteBufferAllocator().buffer(capacity: $0) }
+    ) {
         self.version = version
-        buffer = ByteBufferAllocator().buffer(capacity: Self.prefixRoom + 64 * (entries.count + 1) + capacity)
+        buffer = makeBuffer(Self.prefixRoom + 64 * (entries.count + 1) + capacity)
         buffer.writeRepeatingByte(0, count: Self.prefixRoom)
         writeWantlist(entries, isFull: isFull)
     }

@@ -1,5 +1,6 @@
 public import Bitswap
 public import Blockstore
+import Libp2p
 import Logging
 import Multiformats
 import NIOCore
