@@ -215,7 +215,8 @@ def main():
         sys.stdout.flush()
         os._exit(0)
     with tempfile.TemporaryDirectory(prefix="bitswap-peers-") as directory:
-        command = [*interop.namespace(), sys.executable, __file__, *sys.argv[1:], "--inside", directory]
+        again = [*sys.argv[1:], "--bitswap", options.bitswap, "--inside", directory]
+        command = [*interop.namespace(), sys.executable, os.path.abspath(__file__), *again]
         return subprocess.run(command, cwd=directory, stdin=subprocess.DEVNULL).returncode
 
 
