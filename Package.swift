@@ -262,7 +262,8 @@ let package = Package(
             dependencies: [
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
-                "BitswapCLI", "BitswapNode", "Bitswap", "Blockstore", "Routing", "Libp2p", "PeerIdentity", "Multiformats",
+                "BitswapCLI", "BitswapNode", "Bitswap", "Blockstore", "Routing", "Libp2p", "PeerIdentity",
+                "Multiformats",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -4,7 +4,9 @@ import Testing
 @testable import Bitswap
 
 @Suite struct FramePoolTests {
-    private func address(of buffer: ByteBuffer) -> UInt { buffer.withVeryUnsafeBytes { UInt(bitPattern: $0.baseAddress) } }
+    private func address(of buffer: ByteBuffer) -> UInt {
+        buffer.withVeryUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+    }
 
     @Test func aBufferThatNobodyHoldsIsUsedAgain() {
         let pool = FramePool()

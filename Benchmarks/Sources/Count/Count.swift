@@ -8,7 +8,22 @@ import Parts
 struct Count {
     private typealias ReadCounts = @convention(c) (UnsafeMutablePointer<UInt64>) -> Void
 
-    static func main() async throws {
+    /// Not asynchronous: the main thread of such a program ends before the program, which valgrind does not survive.
+    static func main() throws {
+        let ended = DispatchSemaphore(value: 0)
+        Task {
+            do {
+                try await count()
+            } catch {
+                FileHandle.standardError.write(Data("\(error)\n".utf8))
+                exit(1)
+            }
+            ended.signal()
+        }
+        ended.wait()
+    }
+
+    private static func count() async throws {
         let counter = dlopen(nil, RTLD_NOW).flatMap { dlsym($0, "bitswap_counts") }
             .map { unsafeBitCast($0, to: ReadCounts.self) }
         func counts() -> (allocations: Double, copiedBytes: Double) {

@@ -1,5 +1,6 @@
 @testable import Bitswap
 import Blockstore
+import Libp2p
 import Multiformats
 import NIOCore
 @testable import PeerIdentity
@@ -68,8 +69,8 @@ private func madePeers(_ count: Int) throws -> [PeerID] {
 
 /// A session over all peers, of which every one has every block and gives all that it is asked for at once.
 private func fetchAll(_ blocks: [Block], from peers: [PeerID]) throws {
-    let random = SplitMix(1)
-    var client = Client(limits: BitswapLimits(), random: RandomSource { random.next() })
+    // The same chance in every run.
+    var client = Client(limits: BitswapLimits(), random: .seeded(1))
     var now = Duration.zero
     let byKey = Dictionary(uniqueKeysWithValues: blocks.map { ($0.cid.multihash, $0) })
     for peer in peers { keep(client.connected(peer, as: .local, now: now)) }
@@ -98,8 +99,9 @@ private func fetchAll(_ blocks: [Block], from peers: [PeerID]) throws {
                 if !given.isEmpty {
                     let (expectations, _) = client.received(
                         blocks: given.map { ($0.cid.multihash, $0.bytes.readableBytes) }, from: peer, now: now)
-                    let wanted = zip(given, expectations).filter { if case .wanted = $1 { true } else { false } }.map(
-                        \.0)
+                    let wanted = zip(given, expectations).compactMap { block, expectation in
+                        if case .wanted = expectation { block } else { nil }
+                    }
                     finished += client.stored(wanted, from: peer, now: now).effects.finished.count
                     idleRounds = 0
                 }
@@ -108,20 +110,4 @@ private func fetchAll(_ blocks: [Block], from peers: [PeerID]) throws {
     }
     guard finished == blocks.count else { throw PartFailure() }
     keep(client.endSession(session, now: now))
-}
-
-/// The same chance in every run.
-// Sendable: used by one client at a time.
-private final class SplitMix: @unchecked Sendable {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
 }

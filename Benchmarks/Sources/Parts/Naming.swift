@@ -4,7 +4,7 @@ import Multiformats
 let namingParts: [Part] = [
     Part("varint: write and read 64", isShort: true) {
         // Of every length there is.
-        let values = (0..<64).map { UInt64.max >> 1 >> UInt64($0) }
+        let values = (0..<64).map { (UInt64.max >> 1) >> UInt64($0) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(1024)
         return Work {
