@@ -408,7 +408,8 @@ import Testing
         let session = it.session(.preferring([peer(1), peer(2)]))
         it.want((0..<256).map { cid("\($0)") }, in: session)
         // The first one is slow; the second one answers at once, every time.
-        var owed = it.take(1).cids(.block)
+        let first = it.take(1)
+        var owed = first.cids(.block)
         var asked: Set<CID> = []
         while case let taken = it.take(2), !taken.isEmpty {
             let wants = taken.cids(.have) + taken.cids(.block)
@@ -417,6 +418,7 @@ import Testing
         }
         #expect(asked.count < 32)
         // And when the first one begins to answer, the second one is still hardly asked.
+        it.say(true, first.cids(.have), from: 1)
         let names = Dictionary(uniqueKeysWithValues: (0..<256).map { (cid("\($0)"), "\($0)") })
         while !owed.isEmpty {
             for cid in owed { it.deliver(names[cid] ?? "", from: 1) }
@@ -429,6 +431,19 @@ import Testing
         }
         #expect(asked.count < 40)
         #expect(it.client.isIdle)
+    }
+
+    @Test mutating func whoWasAskedWhetherItHasABlockIsNotAskedForItBeforeItAnswers() {
+        it.connect(1)
+        let session = it.session(.preferring([peer(1)]))
+        it.want((0..<8).map { cid("\($0)") }, in: session)
+        let taken = it.take(1)
+        #expect(!taken.cids(.block).isEmpty && !taken.cids(.have).isEmpty)
+        // There is room again, but the answers may be blocks that are on their way.
+        for name in (0..<8).map(String.init) where taken.type(of: cid(name)) == .block { it.deliver(name, from: 1) }
+        #expect(it.take(1).cids(.block).isEmpty)
+        it.have(taken.cids(.have)[0], from: 1)
+        #expect(it.take(1).cids(.block) == [taken.cids(.have)[0]])
     }
 
     @Test mutating func whoIsSilentDoesNotKeepTheOthersFromBeingAsked() {

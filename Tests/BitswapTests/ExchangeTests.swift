@@ -106,9 +106,8 @@ import Testing
 
     @Test func aThousandBlocksComeThroughABoundedWindow() async throws {
         let (server, client) = (node(1), node(2))
-        // Larger than what takes the place of a HAVE: of a smaller block the question, answered by the block, and the want that
-        // follows it may cross, and it comes twice.
-        let blocks = (0..<2_000).map { block("block \($0) " + String(repeating: ".", count: 1_024)) }
+        // Half of them are so small that they take the place of a HAVE.
+        let blocks = (0..<2_000).map { block("block \($0)" + String(repeating: ".", count: $0 % 2 * 1_024)) }
         try await server.store.put(blocks)
         try await running(server, client) {
             network.connect(server.id, client.id)

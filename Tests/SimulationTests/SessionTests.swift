@@ -55,6 +55,26 @@ import Testing
         }
     }
 
+    /// Whoever is asked whether it has such a block gives it: until the client knows how small they are, each gives some.
+    @Test(arguments: [500, 5_000])
+    func smallBlocksOfSeveralHoldersComeOnceButForTheFirst(_ count: Int) async throws {
+        let small = madeUpBlocks(count, bytes: 500, seed: 2)
+        try await Simulation.run(seed: 1) { simulation in
+            let client = simulation.node()
+            for _ in 0..<3 {
+                let server = simulation.node()
+                try await server.store.put(small)
+                simulation.connect(server, client, Self.link)
+            }
+            var got = 0
+            try await client.exchange.withSession { session in
+                for try await _ in session.blocks(for: small.map(\.cid)) { got += 1 }
+            }
+            #expect(got == count)
+            #expect(client.traffic.duplicateBlocksReceived <= 40)
+        }
+    }
+
     @Test(arguments: [BlockSequence.Order.arrival, .request])
     func noMoreIsTakenThanThereIsRoomFor(_ order: BlockSequence.Order) async throws {
         try await Simulation.run(seed: 1) { [blocks] simulation in

@@ -16,6 +16,8 @@ extension Client {
     private static let explorers = 2
     /// A peer is tried for a block, not knowing whether it has it, if it had this part of those before.
     private static let leastHitRate = 0.25
+    /// Nobody else is asked for a small block meanwhile if it had this part.
+    private static let sureHitRate = 0.75
     /// One choice in so many falls on any peer, for those that did badly once.
     private static let chanceForOthers: UInt64 = 32
     /// How long a want may wait to be sent to the peer that was chosen for it.
@@ -160,7 +162,16 @@ extension Client {
     private func isPromising(_ key: PeerKey, for want: Want) -> Bool {
         guard isUsable(key, for: want), let peer = peers[key] else { return false }
         // To a peer that knows no HAVE there is no other question.
-        return peer.queue.answersHave == false || hitRate(key, for: want) >= Self.leastHitRate
+        if peer.queue.answersHave == false { return true }
+        // What was asked is answered soon, and by the block itself if that is small: it would come twice.
+        if let relation = want[key], relation.asked == .have, relation.isSent, relation.answer == nil { return false }
+        return hitRate(key, for: want) >= Self.leastHitRate
+    }
+
+    /// Whether a peer is to give a block, or will be when it has room, and very probably has it.
+    private func isSure(_ key: PeerKey, of want: Want) -> Bool {
+        guard want.owner == key || want[key]?.isClaimed == true else { return false }
+        return isHolder(key, of: want) || hitRate(key, for: want) >= Self.sureHitRate && isUsable(key, for: want)
     }
 
     private func hitRate(_ key: PeerKey, for want: Want) -> Double {
@@ -263,8 +274,14 @@ extension Client {
     // MARK: The others
 
     /// Asks whether they have the block all those that were asked nothing yet.
+    ///
+    /// Not for a block so small that each would answer by giving it, while there is one that surely gives it.
     private mutating func askOthers(_ id: Want.ID) {
         guard let want = wants[id], want.phase == .open else { return }
+        guard
+            expectedBytes(want) > limits.haveReplacedByBlockBytes
+                || !want.audience.contains(where: { isSure($0, of: want) })
+        else { return }
         for key in want.audience where want[key]?.asked == nil && peers[key]?.isConnected == true {
             wants[id]?.update(key) { $0.asked = .have }
             peers[key]?.queue.want(want.cid, .have)
