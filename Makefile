@@ -14,7 +14,7 @@ SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help bench bench-counts bench-parts bench-peers build demo test unit interop interop-long architecture \
-        consumer proto format lint test-secp256k1 test-tsan test-asan fuzz simulate seeds clean packages packages-test
+        consumer proto format lint test-secp256k1 test-tsan test-asan fuzz simulate seeds segment clean packages packages-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ seeds: packages-test ## a hundred seeds of the swarms, small ones: everybody fin
 	.build/release/Simulate hostile --seeds 1-100 --size small
 	.build/release/Simulate stalled --seeds 1-3 --size small
 	.build/release/Simulate absent --seeds 1-3 --size small
+
+segment: packages-test ## mDNS traffic of 200 nodes on one segment, counted
+	SEGMENT_NODES=200 $(SWIFT) test $(FLAGS) --filter manyNodesTakeLittleOfTheNetwork
 
 consumer: packages-test ## a small package outside that depends on this one by git tag
 	Tests/Consumer/check

@@ -79,7 +79,7 @@ def from_all_half_and_none(t, running):
     asked = none.asked("want-block"), none.asked("want-have")
     t.check(len(asked[0]) <= 32, f"the Kubo that has nothing was asked for {len(asked[0])} blocks")
     asked = len(set(asked[0] + asked[1]))
-    t.check(asked <= 64, f"the Kubo that has nothing was asked after {asked} of 256 blocks")
+    t.check(asked <= 48, f"the Kubo that has nothing was asked after {asked} of 256 blocks")
 
 
 @test("64 MiB from three Kubos that hold all, half and nothing of it", seconds=120)

@@ -123,7 +123,7 @@ extension Client {
     }
 
     /// Whether a peer that may be of no use to the session has few questions of it to answer.
-    private func isFree(_ standing: SessionState.Standing) -> Bool {
+    func isFree(_ standing: SessionState.Standing) -> Bool {
         standing.isMember || standing.unanswered < limits.unansweredQuestions
     }
 

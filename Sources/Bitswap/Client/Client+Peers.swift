@@ -81,16 +81,19 @@ extension Client {
         guard let state = sessions[session], state.wantCount > 0, state.allows(key) else { return }
         let isOwn = state.named.contains(key) || state.standing(of: key).isMember
         guard isOwn || peers[key]?.isListed == true else { return }
-        let isFree = isOwn || state.standing(of: key).unanswered < limits.unansweredQuestions
         for id in state.wants {
             guard let want = wants[id], want.phase == .open, want.sessions.contains(session) else { continue }
             if let relation = want[key] {
                 guard relation.isGone else { continue }
                 wants[id]?.update(key) { $0 = Relation(hasLied: $0.hasLied) }
                 release(id)
-            } else if isFree {
+            } else if isFree(state.standing(of: key)) {
                 invite(key, to: id, in: session, now: now)
                 release(id)
+            } else if want.audience.isEmpty, !want.isInBacklog {
+                // Until it has answered: if it has anything, it is asked about everything then.
+                wants[id]?.isInBacklog = true
+                sessions[session]?.backlog.append(id)
             }
         }
     }

@@ -57,7 +57,7 @@ struct MDNSCache {
     var isEmpty: Bool { entries.isEmpty }
     var nameCount: Int { entries.count }
 
-    func knowsAnybody(on interface: Int) -> Bool { entries.keys.contains { $0.interface == interface } }
+    func nameCount(on interface: Int) -> Int { entries.keys.count { $0.interface == interface } }
 
     // MARK: What is told
 

@@ -52,6 +52,8 @@ struct MDNSTiming: Sendable {
     /// From the first to the second query; each time twice as long up to ``longestQueryInterval``.
     var queryInterval = Duration.seconds(1)
     var longestQueryInterval = Duration.seconds(3_600)
+    /// Where so many names are known, who has asked twice asks no more until they are about to run out.
+    var manyNames = 32
     /// An answer waits for others to be sent with it, or for a known answer that takes it back.
     var answerDelay = Duration.milliseconds(20)...Duration.milliseconds(120)
     /// The same when more known answers are announced.

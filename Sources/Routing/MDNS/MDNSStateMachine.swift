@@ -334,12 +334,14 @@ struct MDNSStateMachine {
 
     private mutating func scheduleQuery(_ index: Int, _ now: Duration) {
         guard let interval = interfaces[index]?.queryInterval else { return }
-        let due = now + interval + jitter(.zero...interval / 10)
+        // Where somebody is known the question comes anyway before that runs out, and who is new tells of itself. Where many
+        // are, the question that names them is long: the second one, which finds those that the first one missed, is the last.
+        let names = cache.nameCount(on: index)
+        let isAskedEnough = names > 0 && interval >= timing.queryInterval * (names < timing.manyNames ? 8 : 2)
+        let pause = isAskedEnough ? timing.longestQueryInterval : interval
+        let due = now + pause + jitter(.zero...pause / 10)
         interfaces[index]?.query = due
-        // Where somebody is known the question comes anyway before that runs out, and who is new tells of itself.
-        let isKnown = interval >= timing.queryInterval * 4 && cache.knowsAnybody(on: index)
-        interfaces[index]?.queryInterval =
-            isKnown ? timing.longestQueryInterval : min(interval * 2, timing.longestQueryInterval)
+        interfaces[index]?.queryInterval = min(pause * 2, timing.longestQueryInterval)
     }
 
     private mutating func give(_ answer: Answer, on link: Link, _ now: Duration) {
