@@ -207,6 +207,8 @@ public final class BitswapNode: Service {
             do {
                 let connection = try await swarm.connect(to: address)
                 delay = Self.shortestRetry
+                keeper.met(connection.peer, at: connection.remoteAddress)
+                defer { keeper.left(connection.peer) }
                 let (end, continuation) = AsyncStream.makeStream(of: Never.self)
                 connection.whenClosed.whenComplete { _ in continuation.finish() }
                 for await _ in end {}

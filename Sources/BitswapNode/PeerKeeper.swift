@@ -75,6 +75,14 @@ final class PeerKeeper: Sendable {
         PeerList(memory.load(limit: PeerBook.Limits().remembered), method: .remembered)
     }
 
+    /// Whose address was named is known now that there is a connection to it.
+    func met(_ peer: PeerID, at address: Multiaddr) {
+        change { _ = $0.found(peer, at: [address], by: .list, now: $1) }
+    }
+
+    /// That connection has ended; who named the address dials it again.
+    func left(_ peer: PeerID) { change { $0.lost(peer, by: .list, now: $1) } }
+
     // MARK: Running
 
     /// Follows the discoveries until the task is cancelled; returns when all of them have ended. To be called once.
