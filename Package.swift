@@ -50,6 +50,7 @@ let package = Package(
         .systemLibrary(
             name: "CSecp256k1", path: "CSupport/CSecp256k1", pkgConfig: "libsecp256k1",
             providers: [.apt(["libsecp256k1-dev"]), .brew(["secp256k1"])]),
+        .systemLibrary(name: "CMalloc", path: "CSupport/CMalloc"),
         .target(name: "CSHA256", path: "CSupport/CSHA256"),
         .target(
             name: "CResolver", path: "CSupport/CResolver",
@@ -136,7 +137,7 @@ let package = Package(
         .executableTarget(
             name: "BitswapCLI",
             dependencies: [
-                "BitswapNode", "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats",
+                "BitswapNode", "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats", "CMalloc",
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),

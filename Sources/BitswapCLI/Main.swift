@@ -41,6 +41,7 @@ struct CommandFailure: Error {
 @main
 enum Program {
     static func main() async {
+        keepFreedMemory()
         do {
             var command = try await BitswapCommand.asyncParseAsRoot()
             if var command = command as? any AsyncParsableCommand {

@@ -28,13 +28,14 @@ ARROWS = {
     "BitswapNode": {"Bitswap", "Routing", "DAG", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
     | {"ServiceLifecycle"} | NIO | BASICS,
     "BitswapCLI": {"BitswapNode", "DAG", "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
-    | {"ArgumentParser", "ServiceLifecycle", "UnixSignals"} | NIO | BASICS,
+    | {"ArgumentParser", "ServiceLifecycle", "UnixSignals", "CMalloc"} | NIO | BASICS,
     "FetchBlock": {"BitswapNode", "Blockstore", "Multiformats", "NIOCore"},
 }
 NO_FOUNDATION = set(ARROWS) - {"BitswapNode", "BitswapCLI"}
 # A C module is imported only in files whose names say so.
 C_FILES = {
     "CSodium": "+Sodium.swift",
+    "CMalloc": "+Malloc.swift",
     "CSHA256": "+SHA.swift",
     "CLMDB": "+LMDB.swift",
     "CBlockstore": "+LMDB.swift",

@@ -135,18 +135,20 @@ extension Exchange {
         _ envelope: Ledger.Envelope, for peer: ExchangePeer, version: BitswapVersion
     ) async -> Assembly {
         let begun = begin(envelope, for: peer, version: version)
-        guard !begun.items.isEmpty else { return begun }
         let items = begun.items
-        let assembly = NIOLockedValueBox(begun)
+        guard !items.isEmpty else { return begun }
+        // Nobody else may hold it while it is added to: that would copy a message for the sake of one block.
+        let assembly = NIOLockedValueBox<Assembly?>(consume begun)
         do {
             try await store.read(items.map(\.cid.multihash)) { index, bytes in
-                assembly.withLockedValue { $0.add(items[index], bytes) }
+                assembly.withLockedValue { $0?.add(items[index], bytes) }
             }
         } catch {
             cannotRead(error, for: peer)
-            assembly.withLockedValue { $0.giveUpRest() }
+            assembly.withLockedValue { $0?.giveUpRest() }
         }
-        return assembly.withLockedValue { $0 }
+        guard let assembled = assembly.withLockedValue({ $0.take() }) else { preconditionFailure("taken but once") }
+        return assembled
     }
 
     private func begin(_ envelope: Ledger.Envelope, for peer: ExchangePeer, version: BitswapVersion) -> Assembly {
