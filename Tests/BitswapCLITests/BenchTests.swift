@@ -84,6 +84,7 @@ import Testing
         let plan = BenchPlan(blockSizes: [1 << 10, 1 << 20], connections: [1, 1_000], securities: [.noise])
         #expect(plan.runs(of: 1 << 10).map(\.blockCount) == [65_536, 65_536])
         #expect(plan.runs(of: 1 << 20).map(\.blockCount) == [256, 4_000])
+        #expect(plan.runs(of: 256 << 10).map(\.blockCount) == [1_024, 16_000])
         #expect(plan.runs(of: 1 << 20).map(\.connections) == [1, 1_000])
         #expect(plan.blockCount(of: 1 << 20) == 4_000)
         var told = plan

@@ -64,8 +64,9 @@ struct BenchPlan: Equatable {
 
     private static let usualBytes = 256 << 20
     private static let usualBlocks = 65_536
-    /// So that every connection has some.
-    private static let blocksPerConnection = 4
+    /// So that every connection has some, and enough that its beginning is not all that is measured: up to so many bytes.
+    private static let blocksPerConnection = 4...16
+    private static let bytesPerConnection = 4 << 20
 
     /// The number of blocks of this size that are made: all that any of its runs fetches.
     func blockCount(of size: Int) -> Int { connections.map { blockCount(of: size, connections: $0) }.max() ?? 0 }
@@ -82,6 +83,8 @@ struct BenchPlan: Equatable {
 
     private func blockCount(of size: Int, connections: Int) -> Int {
         let usual = min(Self.usualBytes / size, Self.usualBlocks)
-        return max(bytes.map { $0 / size } ?? usual, Self.blocksPerConnection * connections, 1)
+        let range = Self.blocksPerConnection
+        let least = min(max(Self.bytesPerConnection / size, range.lowerBound), range.upperBound)
+        return max(bytes.map { $0 / size } ?? usual, least * connections)
     }
 }
