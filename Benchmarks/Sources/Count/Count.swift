@@ -8,10 +8,11 @@ import Parts
 struct Count {
     private typealias ReadCounts = @convention(c) (UnsafeMutablePointer<UInt64>) -> Void
 
-    /// Not asynchronous: the main thread of such a program ends before the program, which valgrind does not survive.
+    /// Not asynchronous: the main thread of such a program ends before the program, which valgrind does not survive. Detached,
+    /// as this is on the main actor, whose thread waits here.
     static func main() throws {
         let ended = DispatchSemaphore(value: 0)
-        Task {
+        Task.detached {
             do {
                 try await count()
             } catch {
