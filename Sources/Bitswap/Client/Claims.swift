@@ -7,9 +7,14 @@ struct Claims {
         /// Low comes first: 0 for wants in order, else more by one than the number of peers known to hold the block.
         var rarity: Int
         var tie: UInt64
-        var want: Want.ID
+        let want: Want
 
-        static func < (a: Claim, b: Claim) -> Bool { (a.rarity, a.tie, a.want) < (b.rarity, b.tie, b.want) }
+        static func < (a: Claim, b: Claim) -> Bool {
+            (a.rarity, a.tie, a.want.id) < (b.rarity, b.tie, b.want.id)
+        }
+        static func == (a: Claim, b: Claim) -> Bool {
+            (a.rarity, a.tie, a.want.id) == (b.rarity, b.tie, b.want.id)
+        }
     }
 
     private struct Turn: Comparable {
@@ -89,7 +94,7 @@ struct Claims {
     }
 
     /// Drops claims that are out of date, when there may be many of them.
-    mutating func compact(_ isLive: (Want.ID) -> Bool) {
+    mutating func compact(_ isLive: (Want) -> Bool) {
         queues = queues.compactMapValues { queue in
             let live = Heap(queue.unordered.filter { isLive($0.want) })
             return live.isEmpty ? nil : live

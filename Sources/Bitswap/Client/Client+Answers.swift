@@ -6,53 +6,58 @@ import PeerIdentity
 /// What peers say, and blocks that come.
 extension Client {
     mutating func received(presences: [Message.Presence], from id: PeerID, now: Duration) -> Effects {
-        guard let key = peerKeys[id], peers[key]?.isConnected == true else { return flush(now) }
-        peers[key]?.estimate.progressed(now: now)
+        guard let peer = connectedPeer(id) else { return flush(now) }
+        peer.estimate.progressed(now: now)
         for presence in presences {
             let multihash = presence.cid.multihash
             // Only what was asked of this peer counts: nobody fills our memory with answers to no question.
-            guard let answer = peers[key]?.queue.answered(multihash, has: presence.has) else { continue }
-            if let askedAt = answer.askedAt { peers[key]?.estimate.answered(after: now - askedAt) }
-            guard let want = wantIDs[multihash] else { continue }
-            answered(want, by: key, has: presence.has, now: now)
+            guard let answer = peer.queue.answered(multihash, has: presence.has) else { continue }
+            if let askedAt = answer.askedAt { peer.estimate.answered(after: now - askedAt) }
+            guard let want = want(of: multihash) else { continue }
+            answered(want, by: peer, has: presence.has, now: now)
         }
-        peers[key]?.dialing.failures = 0
-        if peers[key]?.queue.hasPending == true { wake(key) }
+        peer.dialing.failures = 0
+        if peer.queue.hasPending { wake(peer) }
         return flush(now)
     }
 
-    private mutating func answered(_ id: Want.ID, by key: PeerKey, has: Bool, now: Duration) {
-        guard let want = wants[id], let relation = want[key], want.phase == .open else { return }
-        if let peer = peers[key]?.id { emit(id) { .answered($0, peer, has: has) } }
-        wants[id]?.update(key) {
+    private func connectedPeer(_ id: PeerID) -> ClientPeer? {
+        guard let peer = peerKeys[id].flatMap({ peers[$0] }), peer.isConnected else { return nil }
+        return peer
+    }
+
+    private func want(of multihash: Multihash) -> Want? { wantIDs[multihash].flatMap { wants[$0] } }
+
+    private mutating func answered(_ want: Want, by peer: ClientPeer, has: Bool, now: Duration) {
+        guard let relation = want[peer.key], want.isOpen else { return }
+        emit(want) { .answered($0, peer.id, has: has) }
+        want.update(peer.key) {
             $0.answer = has ? .have : .dontHave
             $0.hasStalled = false
         }
-        note(key, has: has, isFirst: relation.answer == nil, in: want.sessions, now: now)
+        note(peer.key, has: has, isFirst: relation.answer == nil, in: want.sessions, now: now)
         if has {
-            peers[key]?.isUseful = true
-            list(key)
-            if want.owner == nil { release(id) }
+            peer.isUseful = true
+            list(peer)
+            if want.owner == nil { release(want) }
             return
         }
-        if peers[key]?.forgive(id) == true {
-            if peers[key]?.debts.isEmpty == true { peers[key]?.estimate.stoppedWaiting() }
-            roomy.append(key)
+        if peer.forgive(want.id) {
+            if peer.debts.isEmpty { peer.estimate.stoppedWaiting() }
+            roomy.append(peer.key)
         }
-        if want.owner == key { wants[id]?.owner = nil }
+        if want.owner == peer.key { want.owner = nil }
         // Whoever may ask only this peer is done, whoever else is asked for others.
-        let isLastHope = want.sessions.contains { sessions[$0]?.reach == .only }
-        if wants[id]?.owner == nil || isLastHope { release(id) }
+        if want.owner == nil || want.sessions.contains(where: { $0.reach == .only }) { release(want) }
     }
 
     private mutating func note(
-        _ key: PeerKey, has: Bool, isFirst: Bool, in found: [SessionState.ID], now: Duration
+        _ key: PeerKey, has: Bool, isFirst: Bool, in found: [SessionState], now: Duration
     ) {
         for session in found {
-            guard sessions[session]?.allows(key) == true else { continue }
-            let isNews = sessions[session]?.answered(
-                key, has: has, isFirst: isFirst, limit: limits.peersPerSession, now: now)
-            if isNews == true { greet(key, in: session, now: now) }
+            guard session.allows(key) else { continue }
+            let isNews = session.answered(key, has: has, isFirst: isFirst, limit: limits.peersPerSession, now: now)
+            if isNews { greet(key, in: session, now: now) }
             advanceBacklog(of: session)
         }
     }
@@ -86,55 +91,52 @@ extension Client {
     mutating func received(
         blocks: [(key: Multihash, size: Int)], from id: PeerID, now: Duration
     ) -> (expectations: [Expectation], effects: Effects) {
-        guard let key = peerKeys[id], peers[key]?.isConnected == true else {
-            return (blocks.map { _ in .unrequested }, flush(now))
-        }
-        let expectations = blocks.map { received(block: $0.key, size: $0.size, from: key, now: now) }
-        if peers[key]?.queue.hasPending == true { wake(key) }
+        guard let peer = connectedPeer(id) else { return (blocks.map { _ in .unrequested }, flush(now)) }
+        let expectations = blocks.map { received(block: $0.key, size: $0.size, from: peer, now: now) }
+        if peer.queue.hasPending { wake(peer) }
         return (expectations, flush(now))
     }
 
-    private mutating func received(block: Multihash, size: Int, from key: PeerKey, now: Duration) -> Expectation {
-        let settlement = peers[key]?.queue.settle(block) ?? .unasked
+    private mutating func received(
+        block: Multihash, size: Int, from peer: ClientPeer, now: Duration
+    ) -> Expectation {
+        let settlement = peer.queue.settle(block)
         guard settlement != .unasked else { return .unrequested }
-        let id = wantIDs[block]
-        if let id { peers[key]?.forgive(id) }
-        let owesMore = peers[key]?.debts.isEmpty == false
-        peers[key]?.estimate.received(size, now: now, owesMore: owesMore)
-        peers[key]?.offence *= 0.9
-        peers[key]?.dialing.failures = 0
-        roomy.append(key)
-        guard let id, let want = wants[id], want.phase != .storing else { return .alreadyHere }
-        peers[key]?.isUseful = true
-        list(key)
-        wants[id]?.phase = .storing
-        if let peer = peers[key]?.id { emit(id) { .received($0, peer, bytes: size) } }
-        let isFirst = want[key].map { $0.answer == nil } ?? true
-        for session in want.sessions {
-            sessions[session]?.received(size)
-        }
-        note(key, has: true, isFirst: isFirst, in: want.sessions, now: now)
-        withdraw(want, from: key)
+        let want = want(of: block)
+        if let want { peer.forgive(want.id) }
+        peer.estimate.received(size, now: now, owesMore: !peer.debts.isEmpty)
+        peer.offence *= 0.9
+        peer.dialing.failures = 0
+        roomy.append(peer.key)
+        guard let want, want.phase != .storing else { return .alreadyHere }
+        peer.isUseful = true
+        list(peer)
+        want.phase = .storing
+        emit(want) { .received($0, peer.id, bytes: size) }
+        let isFirst = want[peer.key].map { $0.answer == nil } ?? true
+        for session in want.sessions { session.received(size) }
+        note(peer.key, has: true, isFirst: isFirst, in: want.sessions, now: now)
+        withdraw(want, from: peer.key)
         return .wanted(want.cid)
     }
 
     /// `peer` sent a block that was not asked of it, or whose bytes are not those of its CID: what it owes is asked of others.
     mutating func offended(_ id: PeerID, now: Duration) -> Effects {
-        guard let key = peerKeys[id], let peer = peers[key], peer.isConnected else { return flush(now) }
-        peers[key]?.offence += 1
-        peers[key]?.estimate.offended()
-        for want in peer.debts.keys.sorted() {
-            guard wants[want]?.phase == .open else { continue }
+        guard let peer = connectedPeer(id) else { return flush(now) }
+        peer.offence += 1
+        peer.estimate.offended()
+        for debt in peer.debts.keys.sorted() {
+            guard let want = wants[debt], want.isOpen else { continue }
             emit(want) { .refused($0, id) }
-            wants[want]?.update(key) { $0.hasLied = true }
-            if wants[want]?.owner == key { wants[want]?.owner = nil }
+            want.update(peer.key) { $0.hasLied = true }
+            if want.owner == peer.key { want.owner = nil }
             release(want)
         }
-        if peers[key]?.isUntrusted == true {
-            peers[key]?.isListed = false
-            listed.removeAll { $0 == key }
+        if peer.isUntrusted {
+            peer.isListed = false
+            listed.removeAll { $0 == peer.key }
             for session in sessions.keys.sorted() {
-                for want in sessions[session]?.wants ?? [] where wants[want]?[key] != nil { release(want) }
+                for want in sessions[session]?.wants ?? [] where !want.isOver && want[peer.key] != nil { release(want) }
             }
         }
         return flush(now)
@@ -147,9 +149,9 @@ extension Client {
     {
         var waits: [Duration] = []
         for block in blocks {
-            guard let id = wantIDs[block.cid.multihash], let want = wants[id] else { continue }
+            guard let want = want(of: block.cid.multihash) else { continue }
             waits.append(now - want.since)
-            if peer == nil { emit(id) { .foundLocally($0) } }
+            if peer == nil { emit(want) { .foundLocally($0) } }
             end(want) { .success(Delivery(block: Block(unchecked: block.bytes, cid: want.cid), peer: peer)) }
             if want.phase != .storing { withdraw(want, from: nil) }
         }
@@ -157,7 +159,7 @@ extension Client {
     }
 
     mutating func storeFailed(_ key: Multihash, _ error: any Error, now: Duration) -> Effects {
-        guard let id = wantIDs[key], let want = wants[id] else { return flush(now) }
+        guard let want = want(of: key) else { return flush(now) }
         end(want) {
             .failure(
                 ExchangeError(
@@ -168,7 +170,7 @@ extension Client {
 
     /// Ends all waiters of a want, and the want.
     private mutating func end(_ want: Want, _ result: () -> Result<Delivery, ExchangeError>) {
-        remove(want.id)
+        remove(want)
         for id in want.waiters {
             guard let waiter = waiters.removeValue(forKey: id) else { continue }
             effects.finished.append((id, result()))

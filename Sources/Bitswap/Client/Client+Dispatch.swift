@@ -46,27 +46,27 @@ extension Client {
     }
 
     /// Each once: those that have to come in order in that order, then the rarest, then as chance will have it.
-    private func inOrder(_ released: [Want.ID]) -> [Want.ID] {
+    private func inOrder(_ released: [Want]) -> [Want] {
         guard released.count > 1 else { return released }
-        let claims = released.compactMap { id in wants[id].map { claim(on: $0) } }.sorted()
+        let claims = released.filter { !$0.isOver }.map { claim(on: $0) }.sorted()
         var last: Want.ID?
         return claims.compactMap { claim in
-            defer { last = claim.want }
-            return claim.want == last ? nil : claim.want
+            defer { last = claim.want.id }
+            return claim.want.id == last ? nil : claim.want
         }
     }
 
     private func claim(on want: Want) -> Claims.Claim {
-        if let place = want.place { return Claims.Claim(rarity: 0, tie: place, want: want.id) }
-        return Claims.Claim(rarity: 1 + want.holders.count, tie: want.tie, want: want.id)
+        if let place = want.place { return Claims.Claim(rarity: 0, tie: place, want: want) }
+        return Claims.Claim(rarity: 1 + want.holders.count, tie: want.tie, want: want)
     }
 
     // MARK: The audience
 
-    mutating func invite(_ key: PeerKey, to id: Want.ID, in session: SessionState.ID, now: Duration) {
-        guard wants[id]?[key] == nil else { return }
-        wants[id]?.invite(key)
-        sessions[session]?.asked(key, limit: limits.peersPerSession, now: now)
+    mutating func invite(_ key: PeerKey, to want: Want, in session: SessionState, now: Duration) {
+        guard want[key] == nil else { return }
+        want.invite(key)
+        session.asked(key, limit: limits.peersPerSession, now: now)
     }
 
     /// Whether a peer that keeps saying DONT_HAVE is tried once more: the longer it does, the more rarely.
@@ -75,51 +75,49 @@ extension Client {
     }
 
     /// Finds peers to ask for a want of which nobody was asked yet.
-    private mutating func gather(_ id: Want.ID, now: Duration) {
-        guard let want = wants[id], want.phase == .open, want.audience.isEmpty else { return }
-        for session in want.sessions { gather(id, for: session, now: now) }
+    private mutating func gather(_ want: Want, now: Duration) {
+        guard want.isOpen, want.audience.isEmpty else { return }
+        for session in want.sessions { gather(want, for: session, now: now) }
     }
 
-    mutating func gather(_ id: Want.ID, for session: SessionState.ID, now: Duration) {
-        guard let state = sessions[session] else { return }
-        let hasMembers = state.members.contains {
-            peers[$0]?.isConnected == true && state.standing(of: $0).doubt < Self.doubtLimit
+    mutating func gather(_ want: Want, for session: SessionState, now: Duration) {
+        let hasMembers = session.members.contains {
+            peers[$0]?.isConnected == true && session.standing(of: $0).doubt < Self.doubtLimit
         }
         var (room, explorers, mustWait) = (limits.questionsPerWant, Int.max, false)
-        var candidates = state.named
-        if state.reach == .any {
-            candidates += rotated(state.members, for: id)
+        var candidates = session.named
+        if session.reach == .any {
+            candidates += rotated(session.members, for: want)
             if hasMembers { explorers = Self.explorers }
         }
         let known = candidates.count
-        if state.reach == .any { candidates += rotated(listed, for: id) }
+        if session.reach == .any { candidates += rotated(listed, for: want) }
         // As long as somebody may have it, who has had nothing so far is asked rarely, however quick it is to say so.
         let isAnybodyHopeful = candidates.contains {
-            let standing = state.standing(of: $0)
+            let standing = session.standing(of: $0)
             return peers[$0]?.isConnected == true && standing.doubt < Self.doubtLimit
                 && (isFree(standing) || now - standing.quietSince < timing.routerDelay)
         }
         for (index, key) in candidates.enumerated() where room > 0 {
             guard index < known || explorers > 0 else { break }
-            guard canInvite(key, to: id) else { continue }
-            let standing = state.standing(of: key)
+            guard canInvite(key, to: want) else { continue }
+            let standing = session.standing(of: key)
             guard isFree(standing) else {
                 mustWait = true
                 continue
             }
             guard !isAnybodyHopeful || isHopeful(standing) else { continue }
-            invite(key, to: id, in: session, now: now)
+            invite(key, to: want, in: session, now: now)
             room -= 1
             if index >= known { explorers -= 1 }
         }
-        let isWaiting = mustWait && wants[id]?.audience.isEmpty == true
-        wants[id]?.isInBacklog = isWaiting
-        if isWaiting { sessions[session]?.backlog.append(id) }
+        want.isInBacklog = mustWait && want.audience.isEmpty
+        if want.isInBacklog { session.backlog.append(want) }
     }
 
-    func canInvite(_ key: PeerKey, to id: Want.ID) -> Bool {
+    func canInvite(_ key: PeerKey, to want: Want) -> Bool {
         guard let peer = peers[key], peer.isConnected, !peer.isUntrusted else { return false }
-        return wants[id]?[key] == nil
+        return want[key] == nil
     }
 
     /// Whether a peer that may be of no use to the session has few questions of it to answer.
@@ -128,15 +126,15 @@ extension Client {
     }
 
     /// When there are more than one want is asked of, each want begins with another one.
-    private func rotated(_ keys: [PeerKey], for id: Want.ID) -> [PeerKey] {
-        guard keys.count > limits.questionsPerWant, let tie = wants[id]?.tie else { return keys }
-        let start = Int(tie % UInt64(keys.count))
+    private func rotated(_ keys: [PeerKey], for want: Want) -> [PeerKey] {
+        guard keys.count > limits.questionsPerWant else { return keys }
+        let start = Int(want.tie % UInt64(keys.count))
         return Array(keys[start...] + keys[..<start])
     }
 
     /// Somebody has answered: wants that waited for that are asked, or all of them.
-    mutating func advanceBacklog(of session: SessionState.ID, whole: Bool = false) {
-        while let next = sessions[session]?.backlog.popFirst() {
+    mutating func advanceBacklog(of session: SessionState, whole: Bool = false) {
+        while let next = session.backlog.popFirst() {
             release(next)
             if !whole { return }
         }
@@ -145,130 +143,130 @@ extension Client {
     // MARK: The owner
 
     /// Whether a want may be asked of a peer.
-    private func isUsable(_ key: PeerKey, for want: Want) -> Bool {
-        guard let peer = peers[key], peer.isConnected, !peer.isUntrusted, let relation = want[key], !relation.isGone,
-            !relation.hasStalled, !relation.hasLied, relation.answer != .dontHave
+    private func isUsable(_ peer: ClientPeer, _ relation: Relation, for want: Want) -> Bool {
+        guard peer.isConnected, !peer.isUntrusted, !relation.isGone, !relation.hasStalled, !relation.hasLied,
+            relation.answer != .dontHave
         else { return false }
-        return want.sessions.contains { sessions[$0]?.allows(key) == true }
+        return want.sessions.contains { $0.allows(peer.key) }
     }
 
-    private func isHolder(_ key: PeerKey, of want: Want) -> Bool {
-        want[key]?.answer == .have && isUsable(key, for: want)
+    private func isHolder(_ peer: ClientPeer, of want: Want) -> Bool {
+        guard let relation = want[peer.key], relation.answer == .have else { return false }
+        return isUsable(peer, relation, for: want)
     }
 
-    func hasHolder(_ want: Want) -> Bool { want.holders.contains { isUsable($0, for: want) } }
+    func hasHolder(_ want: Want) -> Bool {
+        want.holders.contains { key in peers[key].map { isHolder($0, of: want) } ?? false }
+    }
 
     /// Whether a peer is tried for a block of which nobody is known to have it.
-    private func isPromising(_ key: PeerKey, for want: Want) -> Bool {
-        guard isUsable(key, for: want), let peer = peers[key] else { return false }
+    private func isPromising(_ peer: ClientPeer, for want: Want) -> Bool {
+        guard let relation = want[peer.key], isUsable(peer, relation, for: want) else { return false }
         // To a peer that knows no HAVE there is no other question.
         if peer.queue.answersHave == false { return true }
         // What was asked is answered soon, and by the block itself if that is small: it would come twice.
-        if let relation = want[key], relation.asked == .have, relation.isSent, relation.answer == nil { return false }
-        return hitRate(key, for: want) >= Self.leastHitRate
+        if relation.asked == .have, relation.isSent, relation.answer == nil { return false }
+        return hitRate(peer.key, for: want) >= Self.leastHitRate
     }
 
     /// Whether a peer is to give a block, or will be when it has room, and very probably has it.
     private func isSure(_ key: PeerKey, of want: Want) -> Bool {
-        guard want.owner == key || want[key]?.isClaimed == true else { return false }
-        return isHolder(key, of: want) || hitRate(key, for: want) >= Self.sureHitRate && isUsable(key, for: want)
+        guard let relation = want[key], want.owner == key || relation.isClaimed, let peer = peers[key],
+            isUsable(peer, relation, for: want)
+        else { return false }
+        return relation.answer == .have || hitRate(key, for: want) >= Self.sureHitRate
     }
 
     private func hitRate(_ key: PeerKey, for want: Want) -> Double {
-        want.sessions.reduce(0) { max($0, sessions[$1]?.standing(of: key).hitRate ?? 0) }
+        want.sessions.reduce(0) { max($0, $1.standing(of: key).hitRate) }
     }
 
     private func expectedBytes(_ want: Want) -> Int {
-        want.sessions.first.flatMap { sessions[$0]?.expectedBytes } ?? SessionState.presumedBlockBytes
+        want.sessions.first?.expectedBytes ?? SessionState.presumedBlockBytes
     }
 
-    private func hasRoom(_ key: PeerKey, for want: Want) -> Bool {
-        guard let peer = peers[key] else { return false }
-        return peer.debts[want.id] != nil || peer.hasRoom(limits)
+    private func hasRoom(_ peer: ClientPeer, for want: Want) -> Bool {
+        peer.debts[want.id] != nil || peer.hasRoom(limits)
     }
 
     /// Finds an owner for a want that has none, or lets all that could be lay claim to it.
-    private mutating func place(_ id: Want.ID, now: Duration) {
-        guard let want = wants[id], want.phase == .open, want.owner == nil else { return }
-        var candidates = want.holders.filter { isUsable($0, for: want) }
+    private mutating func place(_ want: Want, now: Duration) {
+        guard want.isOpen, want.owner == nil else { return }
+        var candidates = want.holders.compactMap { peers[$0] }.filter { isHolder($0, of: want) }
         let isKnown = !candidates.isEmpty
-        if !isKnown { candidates = want.audience.filter { isPromising($0, for: want) } }
+        if !isKnown { candidates = want.audience.compactMap { peers[$0] }.filter { isPromising($0, for: want) } }
         guard !candidates.isEmpty else { return }
         let size = expectedBytes(want)
         let free = candidates.filter { hasRoom($0, for: want) }
         let best = best(of: free, for: want, size, isKnown: isKnown)
-        if let best, peers[best]?.claims.isEmpty == true { return assign(want, to: best, size, now: now) }
-        for key in candidates { lay(claim(on: want), by: key) }
-        if let best { fill(best, now: now) }
+        if let best, best.claims.isEmpty { return assign(want, to: best, size, now: now) }
+        for peer in candidates { lay(claim(on: want), by: peer) }
+        if let best { fill(best.key, now: now) }
     }
 
-    private mutating func best(of keys: [PeerKey], for want: Want, _ size: Int, isKnown: Bool) -> PeerKey? {
-        guard keys.count > 1 else { return keys.first }
+    private mutating func best(of peers: [ClientPeer], for want: Want, _ size: Int, isKnown: Bool) -> ClientPeer? {
+        guard peers.count > 1 else { return peers.first }
         if random.next(upperBound: Self.chanceForOthers) == 0 {
-            return keys[Int(random.next(upperBound: UInt64(keys.count)))]
+            return peers[Int(random.next(upperBound: UInt64(peers.count)))]
         }
-        var best: (key: PeerKey, cost: Double)?
-        for key in keys {
-            guard let peer = peers[key] else { continue }
+        var best: (peer: ClientPeer, cost: Double)?
+        for peer in peers {
             var cost = peer.estimate.secondsToDeliver(size, ahead: peer.owedBytes) / peer.estimate.reliability
-            if !isKnown { cost /= hitRate(key, for: want) }
-            if best.map({ cost < $0.cost }) ?? true { best = (key, cost) }
+            if !isKnown { cost /= hitRate(peer.key, for: want) }
+            if best.map({ cost < $0.cost }) ?? true { best = (peer, cost) }
         }
-        return best?.key
+        return best?.peer
     }
 
-    private mutating func lay(_ claim: Claims.Claim, by key: PeerKey) {
-        guard let want = wants[claim.want], want[key]?.isClaimed == false, let session = want.sessions.first else {
-            return
-        }
-        wants[claim.want]?.update(key) { $0.isClaimed = true }
-        peers[key]?.claims.insert(claim, of: session, at: sessions[session]?.virtualTime ?? 0)
-        peers[key]?.estimate.becameFull()
-        if let count = peers[key]?.claims.count, count > 2 * wants.count + 64 {
-            peers[key]?.claims.compact { [wants] in wants[$0]?[key]?.isClaimed == true }
+    private mutating func lay(_ claim: Claims.Claim, by peer: ClientPeer) {
+        let want = claim.want
+        guard want[peer.key]?.isClaimed == false, let session = want.sessions.first else { return }
+        want.update(peer.key) { $0.isClaimed = true }
+        peer.claims.insert(claim, of: session.id, at: session.virtualTime)
+        peer.estimate.becameFull()
+        if peer.claims.count > 2 * wants.count + 64 {
+            peer.claims.compact { !$0.isOver && $0[peer.key]?.isClaimed == true }
         }
     }
 
     /// Gives a peer that has room what it has claims to.
     private mutating func fill(_ key: PeerKey, now: Duration) {
-        while var claims = peers[key]?.claims, !claims.isEmpty,
-            peers[key]?.hasRoom(limits) == true
-        {
-            peers[key]?.claims.removeAll()
-            var dropped: [Want.ID] = []
+        guard let peer = peers[key] else { return }
+        while !peer.claims.isEmpty, peer.hasRoom(limits) {
+            var claims = peer.claims
+            peer.claims.removeAll()
             let popped = claims.pop {
                 sessions[$0]?.virtualTime
             } _: { claim in
-                guard let want = wants[claim.want], want.phase == .open, want.owner == nil,
-                    isHolder(key, of: want) || !hasHolder(want) && isPromising(key, for: want)
+                let want = claim.want
+                guard want.isOpen, want.owner == nil,
+                    isHolder(peer, of: want) || !hasHolder(want) && isPromising(peer, for: want)
                 else {
-                    dropped.append(claim.want)
+                    want.update(key) { $0.isClaimed = false }
                     return .drop
                 }
                 let current = self.claim(on: want)
                 return current.rarity > claim.rarity ? .rarity(current.rarity) : .take
             }
-            peers[key]?.claims = claims
-            for want in dropped { wants[want]?.update(key) { $0.isClaimed = false } }
-            guard let (claim, _) = popped, let want = wants[claim.want] else { return }
-            wants[claim.want]?.update(key) { $0.isClaimed = false }
-            assign(want, to: key, expectedBytes(want), now: now)
+            peer.claims = claims
+            guard let (claim, _) = popped else { return }
+            claim.want.update(key) { $0.isClaimed = false }
+            assign(claim.want, to: peer, expectedBytes(claim.want), now: now)
         }
     }
 
-    private mutating func assign(_ want: Want, to key: PeerKey, _ size: Int, now: Duration) {
-        wants[want.id]?.owner = key
-        wants[want.id]?.update(key) { $0.asked = .block }
+    private mutating func assign(_ want: Want, to peer: ClientPeer, _ size: Int, now: Duration) {
+        want.owner = peer.key
+        want.update(peer.key) { $0.asked = .block }
         let due = now + Self.patienceBeforeSending
-        peers[key]?.owe(want.id, size: size, due: due, now: now)
-        deadlines.insert(.debt(want.id, key), at: due)
-        peers[key]?.queue.want(want.cid, .block)
-        wake(key)
-        guard let session = want.sessions.first, let time = sessions[session]?.virtualTime else { return }
+        peer.owe(want.id, size: size, due: due, now: now)
+        deadlines.insert(.debt(want.id, peer.key), at: due)
+        peer.queue.want(want.cid, .block)
+        wake(peer)
+        guard let session = want.sessions.first else { return }
         // Start-time fair queueing: who asked for nothing for a while has nothing saved up.
-        let start = max(time, virtualTime)
-        virtualTime = start
-        sessions[session]?.virtualTime = start + UInt64(size)
+        virtualTime = max(session.virtualTime, virtualTime)
+        session.virtualTime = virtualTime + UInt64(size)
     }
 
     // MARK: The others
@@ -276,43 +274,43 @@ extension Client {
     /// Asks whether they have the block all those that were asked nothing yet.
     ///
     /// Not for a block so small that each would answer by giving it, while there is one that surely gives it.
-    private mutating func askOthers(_ id: Want.ID) {
-        guard let want = wants[id], want.phase == .open else { return }
+    private mutating func askOthers(_ want: Want) {
+        guard want.isOpen else { return }
         guard
             expectedBytes(want) > limits.haveReplacedByBlockBytes
                 || !want.audience.contains(where: { isSure($0, of: want) })
         else { return }
-        for key in want.audience where want[key]?.asked == nil && peers[key]?.isConnected == true {
-            wants[id]?.update(key) { $0.asked = .have }
-            peers[key]?.queue.want(want.cid, .have)
-            wake(key)
+        for key in want.audience where want[key]?.asked == nil {
+            guard let peer = peers[key], peer.isConnected else { continue }
+            want.update(key) { $0.asked = .have }
+            peer.queue.want(want.cid, .have)
+            wake(peer)
         }
     }
 
     /// Ends what may ask nobody else. When all have said no: asks those that it seemed not worth asking.
-    private mutating func giveUpIfExhausted(_ id: Want.ID, now: Duration) {
-        guard let want = wants[id], want.phase == .open else { return }
-        for session in want.sessions where sessions[session]?.reach == .only {
-            guard sessions[session]?.named.allSatisfy({ isNegative($0, for: want) }) == true else { continue }
-            for waiter in want.waiters where waiters[waiter]?.session == session {
+    private mutating func giveUpIfExhausted(_ want: Want, now: Duration) {
+        guard want.isOpen else { return }
+        for session in want.sessions where session.reach == .only {
+            guard session.named.allSatisfy({ isNegative($0, for: want) }) else { continue }
+            for waiter in want.waiters where waiters[waiter]?.session == session.id {
                 finish(waiter, .notFound, "no peer that may be asked has the block \(want.cid)")
             }
         }
-        guard let want = wants[id], want.owner == nil, want.openQuestions == 0, !want.isInBacklog, !hasHolder(want)
+        guard want.isOpen, want.owner == nil, want.openQuestions == 0, !want.isInBacklog, !hasHolder(want)
         else { return }
         var isInvited = false
         for session in want.sessions {
-            guard let state = sessions[session] else { continue }
-            let others = state.reach == .only ? state.named : state.named + state.members + listed
+            let others = session.reach == .only ? session.named : session.named + session.members + listed
             var room = limits.questionsPerWant
             for key in others where room > 0 {
-                guard canInvite(key, to: id), isFree(state.standing(of: key)) else { continue }
-                invite(key, to: id, in: session, now: now)
+                guard canInvite(key, to: want), isFree(session.standing(of: key)) else { continue }
+                invite(key, to: want, in: session, now: now)
                 room -= 1
                 isInvited = true
             }
         }
-        if isInvited { release(id) }
+        if isInvited { release(want) }
     }
 
     private func isNegative(_ key: PeerKey, for want: Want) -> Bool {

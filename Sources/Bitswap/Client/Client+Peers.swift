@@ -7,17 +7,18 @@ import PeerIdentity
 extension Client {
     mutating func connected(_ id: PeerID, as standing: PeerStanding, now: Duration) -> Effects {
         let key = key(of: id)
-        guard peers[key]?.isConnected == false else {
-            peers[key]?.standing.formUnion(standing)
-            list(key)
+        guard let peer = peers[key] else { return flush(now) }
+        guard !peer.isConnected else {
+            peer.standing.formUnion(standing)
+            list(peer)
             return flush(now)
         }
-        peers[key]?.standing = standing
-        peers[key]?.isConnected = true
-        peers[key]?.isThrottled = isThrottled
-        peers[key]?.dialing.due = nil
+        peer.standing = standing
+        peer.isConnected = true
+        peer.isThrottled = isThrottled
+        peer.dialing.due = nil
         connected.append(key)
-        list(key)
+        list(peer)
         for session in sessions.keys.sorted() { welcome(key, to: session, now: now) }
         return flush(now)
     }
@@ -41,39 +42,38 @@ extension Client {
         peers[key]?.dialing.failures += 1
         for session in sessions.keys.sorted() {
             guard let state = sessions[session], state.wantCount > 0 else { continue }
-            sessions[session]?.disconnected(key)
-            for want in state.wants where wants[want]?[key] != nil { lose(want, key) }
-            advanceBacklog(of: session, whole: true)
+            state.disconnected(key)
+            for want in state.wants where !want.isOver { lose(want, key) }
+            advanceBacklog(of: state, whole: true)
             if isDialed(key, by: state) { scheduleDial(key, now: now) }
         }
         return flush(now)
     }
 
-    private mutating func lose(_ want: Want.ID, _ key: PeerKey) {
-        guard wants[want]?[key]?.isGone == false else { return }
-        wants[want]?.update(key) { relation in
+    private mutating func lose(_ want: Want, _ key: PeerKey) {
+        guard want[key]?.isGone == false else { return }
+        want.update(key) { relation in
             relation.isGone = true
             relation.answer = nil
             relation.isClaimed = false
         }
-        if wants[want]?.owner == key { wants[want]?.owner = nil }
+        if want.owner == key { want.owner = nil }
         release(want)
     }
 
     /// The way to `peer` was lost while it is still connected: what it was told, it may not know.
     mutating func outletLost(_ id: PeerID, now: Duration) -> Effects {
         guard let key = peerKeys[id], peers[key]?.isConnected == true else { return flush(now) }
-        if peers[key]?.queue.restart() == true { wake(key) }
+        if let peer = peers[key], peer.queue.restart() { wake(peer) }
         return flush(now)
     }
 
     /// Puts a peer among those that are asked for what nobody is known to have.
-    mutating func list(_ key: PeerKey) {
-        guard let peer = peers[key], peer.isConnected, !peer.isListed, !peer.isUntrusted,
-            peer.isUseful || !peer.standing.isEmpty
+    mutating func list(_ peer: ClientPeer) {
+        guard peer.isConnected, !peer.isListed, !peer.isUntrusted, peer.isUseful || !peer.standing.isEmpty
         else { return }
-        peers[key]?.isListed = true
-        listed.append(key)
+        peer.isListed = true
+        listed.append(peer.key)
     }
 
     /// A peer has come: what a session wants is asked of it, if it is one of those that the session asks.
@@ -81,32 +81,28 @@ extension Client {
         guard let state = sessions[session], state.wantCount > 0, state.allows(key) else { return }
         let isOwn = state.named.contains(key) || state.standing(of: key).isMember
         guard isOwn || peers[key]?.isListed == true else { return }
-        for id in state.wants {
-            guard let want = wants[id], want.phase == .open, want.sessions.contains(session) else { continue }
+        for want in state.wants where want.isOpen && state.isLive(want) {
             if let relation = want[key] {
                 guard relation.isGone else { continue }
-                wants[id]?.update(key) { $0 = Relation(hasLied: $0.hasLied) }
-                release(id)
+                want.update(key) { $0 = Relation(hasLied: $0.hasLied) }
+                release(want)
             } else if isFree(state.standing(of: key)) {
-                invite(key, to: id, in: session, now: now)
-                release(id)
+                invite(key, to: want, in: state, now: now)
+                release(want)
             } else if want.audience.isEmpty, !want.isInBacklog {
                 // Until it has answered: if it has anything, it is asked about everything then.
-                wants[id]?.isInBacklog = true
-                sessions[session]?.backlog.append(id)
+                want.isInBacklog = true
+                state.backlog.append(want)
             }
         }
     }
 
     /// A peer has turned out to be of use to a session: all that it wants is asked of it.
-    mutating func greet(_ key: PeerKey, in session: SessionState.ID, now: Duration) {
-        sessions[session]?.backlog = []
-        for id in sessions[session]?.wants ?? [] {
-            guard let want = wants[id], want.phase == .open, want[key] == nil, want.sessions.contains(session) else {
-                continue
-            }
-            invite(key, to: id, in: session, now: now)
-            release(id)
+    mutating func greet(_ key: PeerKey, in session: SessionState, now: Duration) {
+        session.backlog = []
+        for want in session.wants where want.isOpen && want[key] == nil && session.isLive(want) {
+            invite(key, to: want, in: session, now: now)
+            release(want)
         }
     }
 
@@ -133,35 +129,36 @@ extension Client {
     mutating func takeEntries(
         for id: PeerID, limit: Int, version: BitswapVersion, now: Duration
     ) -> (taken: PeerWants.Taken, effects: Effects) {
-        guard let key = peerKeys[id], peers[key]?.isConnected == true,
-            let taken = peers[key]?.queue.take(
-                limit: limit, outstanding: limits.outstandingWantsPerPeer, version: version, now: now)
-        else { return (PeerWants.Taken(), flush(now)) }
+        guard let peer = peerKeys[id].flatMap({ peers[$0] }), peer.isConnected else {
+            return (PeerWants.Taken(), flush(now))
+        }
+        let taken = peer.queue.take(
+            limit: limit, outstanding: limits.outstandingWantsPerPeer, version: version, now: now)
         for (multihash, type) in taken.asked {
-            guard let want = wantIDs[multihash] else { continue }
-            wants[want]?.update(key) {
+            guard let want = wantIDs[multihash].flatMap({ wants[$0] }) else { continue }
+            want.update(peer.key) {
                 $0.isSent = true
                 $0.sentAt = now
             }
-            if let id = peers[key]?.id { emit(want) { .asked($0, id, type) } }
-            if type == .block { asked(want, of: key, now: now) }
+            emit(want) { .asked($0, id, type) }
+            if type == .block { asked(want.id, of: peer, now: now) }
         }
         return (taken, flush(now))
     }
 
     /// A want of a block goes out.
-    private mutating func asked(_ want: Want.ID, of key: PeerKey, now: Duration) {
-        guard let peer = peers[key], let debt = peer.debts[want] else { return }
+    private mutating func asked(_ want: Want.ID, of peer: ClientPeer, now: Duration) {
+        guard let debt = peer.debts[want] else { return }
         let ahead = max(0, peer.owedBytes - debt.size)
         let due = now + peer.estimate.patience(debt.size, ahead: ahead, within: timing.patience)
-        peers[key]?.estimate.beganWaiting(now: now)
-        peers[key]?.update(want) {
+        peer.estimate.beganWaiting(now: now)
+        peer.update(want) {
             $0.ahead = ahead
             $0.sentAt = now
             $0.deliveredBefore = peer.estimate.delivered
             $0.due = due
         }
-        deadlines.insert(.debt(want, key), at: due)
+        deadlines.insert(.debt(want, peer.key), at: due)
     }
 
     // MARK: Connecting
@@ -183,9 +180,8 @@ extension Client {
     }
 
     /// Connects to the peers that a session names and to those that were of use to it.
-    mutating func startDials(of session: SessionState.ID, now: Duration) {
-        guard let state = sessions[session] else { return }
-        for key in state.named where isDialed(key, by: state) && peers[key]?.dialing.due == nil { dial(key) }
+    mutating func startDials(of session: SessionState, now: Duration) {
+        for key in session.named where isDialed(key, by: session) && peers[key]?.dialing.due == nil { dial(key) }
     }
 
     mutating func dial(_ key: PeerKey) {
@@ -216,7 +212,7 @@ extension Client {
         peers[key]?.dialing.failures += 1
         if isUnreachable(key) {
             for session in sessions.keys.sorted() where sessions[session]?.named.contains(key) == true {
-                for want in sessions[session]?.wants ?? [] where wants[want]?.phase == .open { release(want) }
+                for want in sessions[session]?.wants ?? [] where want.isOpen { release(want) }
             }
         }
         settle(now)
@@ -232,7 +228,7 @@ extension Client {
         sessions[session]?.found(key, limit: limits.peersPerSession)
         if state.isObserved { effects.events.append((session, .found(provider.peer))) }
         if peers[key]?.isConnected == true {
-            greet(key, in: session, now: now)
+            greet(key, in: state, now: now)
         } else {
             dial(key)
         }

@@ -17,8 +17,8 @@ extension Client {
         while let due = deadlines.popDue(now: now) {
             switch due {
             case .waiter(let id):
-                guard let waiter = waiters[id], let cid = wants[waiter.want]?.cid else { continue }
-                finish(id, .timedOut, "no peer gave the block \(cid) in time")
+                guard let waiter = waiters[id] else { continue }
+                finish(id, .timedOut, "no peer gave the block \(waiter.want.cid) in time")
             case .debt(let want, let key): debtIsDue(want, key, now: now)
             case .search(let session):
                 guard let due = sessions[session]?.searchDue, due <= now else { continue }
@@ -52,10 +52,10 @@ extension Client {
         guard let peer = peers[key], let debt = peer.debts[id], debt.due <= now, let want = wants[id] else { return }
         guard let sentAt = debt.sentAt else {
             // The way to the peer is shut. What it was not told of yet, another one may be.
-            guard want.owner == key, peers[key]?.queue.retract(want.cid.multihash) == true else { return }
-            peers[key]?.forgive(id)
+            guard want.owner == key, peer.queue.retract(want.cid.multihash) else { return }
+            peer.forgive(id)
             roomy.append(key)
-            return stall(id, key)
+            return stall(want, key)
         }
         let patience = peer.estimate.patience(debt.size, ahead: debt.ahead, within: timing.patience)
         let delivered = peer.estimate.delivered - debt.deliveredBefore
@@ -63,21 +63,21 @@ extension Client {
         let isInTurn = delivered <= 2 * (debt.ahead + debt.size) + (1 << 20) && now - sentAt < Self.longestDebt
         let next = peer.estimate.lastProgress + patience
         if isInTurn, next > now {
-            peers[key]?.update(id) { $0.due = next }
+            peer.update(id) { $0.due = next }
             deadlines.insert(.debt(id, key), at: next)
             return
         }
         guard want.owner == key else { return }
-        peers[key]?.estimate.stalled()
-        for session in want.sessions { sessions[session]?.stalled(key) }
-        emit(id) { .stalled($0, peer.id) }
-        stall(id, key)
+        peer.estimate.stalled()
+        for session in want.sessions { session.stalled(key) }
+        emit(want) { .stalled($0, peer.id) }
+        stall(want, key)
     }
 
-    private mutating func stall(_ id: Want.ID, _ key: PeerKey) {
-        wants[id]?.update(key) { $0.hasStalled = true }
-        wants[id]?.owner = nil
-        release(id)
+    private mutating func stall(_ want: Want, _ key: PeerKey) {
+        want.update(key) { $0.hasStalled = true }
+        want.owner = nil
+        release(want)
     }
 
     // MARK: Blocks that nobody has
@@ -92,18 +92,18 @@ extension Client {
         sessions[id]?.searchDue = nil
         guard let session = sessions[id] else { return }
         let needy = needyWants(of: session, now: now)
-        guard let first = needy.first, let cid = wants[first]?.cid else {
+        guard let first = needy.first else {
             return scheduleSearch(of: id, after: timing.routerDelay, now: now)
         }
         // The first round is the router's: everybody else was asked a moment ago.
         if session.searches > 0 {
-            sessions[id]?.searchCursor += needy.count
+            session.searchCursor += needy.count
             for want in needy { broadcast(want, for: session, now: now) }
         }
-        for _ in needy { advanceBacklog(of: id) }
+        for _ in needy { advanceBacklog(of: session) }
         if session.reach == .any {
             emit(first) { .askedRouter($0) }
-            effects.searches.append(Search(cid: cid, session: id))
+            effects.searches.append(Search(cid: first.cid, session: id))
         }
         let interval = min(
             timing.searchInterval * (1 << min(session.searches / 2, 10)), timing.longestSearchInterval)
@@ -112,34 +112,32 @@ extension Client {
     }
 
     /// Wants that nobody is known to have, or only who has stalled; from another place in each round.
-    private func needyWants(of session: SessionState, now: Duration) -> [Want.ID] {
-        var needy: [Want.ID] = []
+    private func needyWants(of session: SessionState, now: Duration) -> [Want] {
+        var needy: [Want] = []
         let start = session.wants.isEmpty ? 0 : session.searchCursor % session.wants.count
         for offset in 0..<session.wants.count where needy.count < Self.wantsPerSearch {
-            let id = session.wants[(start + offset) % session.wants.count]
-            guard let want = wants[id], want.phase == .open, want.sessions.contains(session.id),
-                now - want.since >= timing.routerDelay, !hasHolder(want)
+            let want = session.wants[(start + offset) % session.wants.count]
+            guard want.isOpen, session.isLive(want), now - want.since >= timing.routerDelay, !hasHolder(want)
             else { continue }
             if let owner = want.owner, let peer = peers[owner], now - peer.estimate.lastProgress < timing.routerDelay,
-                peer.debts[id]?.sentAt != nil
+                peer.debts[want.id]?.sentAt != nil
             {
                 continue
             }
-            needy.append(id)
+            needy.append(want)
         }
         return needy
     }
 
     /// Asks for a want again whoever may have forgotten it, and others for the first time.
-    private mutating func broadcast(_ id: Want.ID, for session: SessionState, now: Duration) {
-        guard let want = wants[id] else { return }
+    private mutating func broadcast(_ want: Want, for session: SessionState, now: Duration) {
         var count = 0
         for key in want.audience {
-            guard let relation = want[key], peers[key]?.isConnected == true, relation.isSent else { continue }
-            if relation.hasStalled { wants[id]?.update(key) { $0.hasStalled = false } }
+            guard let relation = want[key], let peer = peers[key], peer.isConnected, relation.isSent else { continue }
+            if relation.hasStalled { want.update(key) { $0.hasStalled = false } }
             guard now - relation.sentAt >= timing.searchInterval / 2 else { continue }
-            peers[key]?.queue.remind(want.cid.multihash)
-            wake(key)
+            peer.queue.remind(want.cid.multihash)
+            wake(peer)
             count += 1
         }
         var room = limits.questionsPerWant
@@ -152,13 +150,13 @@ extension Client {
                 }
             }
         }
-        for key in others where room > 0 && canInvite(key, to: id) {
-            invite(key, to: id, in: session.id, now: now)
+        for key in others where room > 0 && canInvite(key, to: want) {
+            invite(key, to: want, in: session, now: now)
             room -= 1
             count += 1
         }
-        if count > 0 { emit(id) { .broadcast($0, peers: count) } }
-        release(id)
+        if count > 0 { emit(want) { .broadcast($0, peers: count) } }
+        release(want)
     }
 
     /// Spread by a fifth to either side, so that many nodes do not keep step.

@@ -53,7 +53,7 @@ struct Client {
     }
 
     struct Waiter {
-        let want: Want.ID
+        let want: Want
         let session: SessionState.ID
         let deadline: Duration?
     }
@@ -87,7 +87,7 @@ struct Client {
 
     // What a mutation leaves to be settled at its end.
     var effects = Effects()
-    var released: [Want.ID] = []
+    var released: [Want] = []
     var roomy: [PeerKey] = []
     var mutation: UInt64 = 1
 
@@ -139,9 +139,9 @@ struct Client {
     /// Ends a session with all that is still wanted in it.
     mutating func endSession(_ id: SessionState.ID, now: Duration) -> Effects {
         guard let session = sessions[id] else { return flush(now) }
-        for want in session.wants {
-            for waiter in wants[want]?.waiters ?? [] where waiters[waiter]?.session == id {
-                finish(waiter, .cancelled, "the session of the request for \(wants[want]?.cid.description ?? "") ended")
+        for want in session.wants where !want.isOver {
+            for waiter in want.waiters where waiters[waiter]?.session == id {
+                finish(waiter, .cancelled, "the session of the request for \(want.cid) ended")
             }
         }
         forgetSession(id)
@@ -150,6 +150,7 @@ struct Client {
 
     private mutating func forgetSession(_ id: SessionState.ID) {
         guard let session = sessions.removeValue(forKey: id) else { return }
+        session.forgetWants()
         if session.isObserved { observers -= 1 }
         if session.searches > 0 { effects.endedSessions.append(id) }
     }
@@ -169,16 +170,16 @@ struct Client {
     mutating func register(
         _ cid: CID, in session: SessionState.ID, deadline: Duration?, isOrdered: Bool = false, now: Duration
     ) -> WaiterID? {
-        guard sessions[session] != nil else { return nil }
+        guard let state = sessions[session] else { return nil }
         let id = nextID()
-        let wantID = wantIDs[cid.multihash] ?? addWant(cid, now: now)
-        wants[wantID]?.waiters.append(id)
-        if isOrdered, wants[wantID]?.place == nil { wants[wantID]?.place = id }
-        if wants[wantID]?.sessions.contains(session) == false {
-            wants[wantID]?.sessions.append(session)
-            sessions[session]?.opened(wantID)
+        let want = wantIDs[cid.multihash].flatMap { wants[$0] } ?? addWant(cid, now: now)
+        want.waiters.append(id)
+        if isOrdered, want.place == nil { want.place = id }
+        if !want.sessions.contains(where: { $0 === state }) {
+            want.sessions.append(state)
+            state.opened(want)
         }
-        waiters[id] = Waiter(want: wantID, session: session, deadline: deadline)
+        waiters[id] = Waiter(want: want, session: session, deadline: deadline)
         if let deadline { deadlines.insert(.waiter(id), at: deadline) }
         return id
     }
@@ -190,26 +191,28 @@ struct Client {
         return register(cid, in: session, deadline: deadline, now: now) ?? 0
     }
 
-    private mutating func addWant(_ cid: CID, now: Duration) -> Want.ID {
-        let id = nextID()
-        wants[id] = Want(id: id, cid: cid, since: now, tie: random.next())
-        wantIDs[cid.multihash] = id
-        return id
+    private mutating func addWant(_ cid: CID, now: Duration) -> Want {
+        let want = Want(id: nextID(), cid: cid, since: now, tie: random.next())
+        wants[want.id] = want
+        wantIDs[cid.multihash] = want.id
+        return want
     }
 
     /// The blocks are not in the own store: peers may be asked.
     mutating func open(_ opened: [WaiterID], now: Duration) -> Effects {
         for id in opened {
-            guard let waiter = waiters[id], let want = wants[waiter.want], want.phase != .storing else { continue }
+            guard let waiter = waiters[id], let session = sessions[waiter.session] else { continue }
+            let want = waiter.want
+            guard want.phase != .storing else { continue }
             if want.phase == .looking {
-                wants[waiter.want]?.phase = .open
-                emit(waiter.want) { .opened($0) }
-            } else if want.sessions.first != waiter.session {
-                gather(waiter.want, for: waiter.session, now: now)
+                want.phase = .open
+                emit(want) { .opened($0) }
+            } else if want.sessions.first !== session {
+                gather(want, for: session, now: now)
             }
-            startDials(of: waiter.session, now: now)
+            startDials(of: session, now: now)
             scheduleSearch(of: waiter.session, after: timing.routerDelay, now: now)
-            release(waiter.want)
+            release(want)
         }
         return flush(now)
     }
@@ -226,7 +229,7 @@ struct Client {
     /// The blocks are not in the own store, and peers are not asked.
     mutating func end(_ ended: [WaiterID], now: Duration) -> Effects {
         for id in ended {
-            guard let cid = waiters[id].flatMap({ wants[$0.want]?.cid }) else { continue }
+            guard let cid = waiters[id]?.want.cid else { continue }
             finish(id, .notFound, "the block \(cid) is not in the own store, and this node fetches none from peers")
         }
         return flush(now)
@@ -249,8 +252,8 @@ struct Client {
     ) {
         guard let known = waiters[waiter] else { return }
         let answers = answers(to: known.want, in: known.session)
-        if observers > 0, sessions[known.session]?.isObserved == true, let cid = wants[known.want]?.cid {
-            effects.events.append((known.session, .failed(cid, code)))
+        if observers > 0, sessions[known.session]?.isObserved == true {
+            effects.events.append((known.session, .failed(known.want.cid, code)))
         }
         effects.finished.append(
             (waiter, .failure(ExchangeError(code, message, underlying: underlying, answers: answers))))
@@ -260,17 +263,18 @@ struct Client {
     /// Takes a waiter out, and what only it wanted.
     private mutating func leave(_ id: WaiterID) {
         guard let waiter = waiters.removeValue(forKey: id) else { return }
-        wants[waiter.want]?.waiters.removeAll { $0 == id }
-        guard let want = wants[waiter.want] else { return }
+        let want = waiter.want
+        want.waiters.removeAll { $0 == id }
         if want.waiters.isEmpty {
-            remove(waiter.want)
+            remove(want)
             if want.phase != .storing { withdraw(want, from: nil) }
         } else if !want.waiters.contains(where: { waiters[$0]?.session == waiter.session }) {
-            wants[waiter.want]?.sessions.removeAll { $0 == waiter.session }
-            ended(waiter.want, in: waiter.session)
+            let session = want.sessions.first { $0.id == waiter.session }
+            want.sessions.removeAll { $0 === session }
+            session?.ended(want)
             // Claims were laid in the name of that session; they are laid again in the name of another.
-            for key in want.audience { wants[waiter.want]?.update(key) { $0.isClaimed = false } }
-            release(waiter.want)
+            for key in want.audience { want.update(key) { $0.isClaimed = false } }
+            release(want)
         }
         endIfEphemeral(waiter.session)
     }
@@ -281,37 +285,34 @@ struct Client {
     }
 
     /// Forgets a want; its waiters are the caller's business.
-    mutating func remove(_ id: Want.ID) {
-        guard let want = wants.removeValue(forKey: id) else { return }
+    mutating func remove(_ want: Want) {
+        guard wants.removeValue(forKey: want.id) != nil else { return }
         wantIDs[want.cid.multihash] = nil
-        for session in want.sessions { ended(id, in: session) }
-    }
-
-    private mutating func ended(_ want: Want.ID, in session: SessionState.ID) {
-        sessions[session]?.ended(want) { [wants] in wants[$0]?.sessions.contains(session) == true }
+        want.isOver = true
+        for session in want.sessions { session.ended(want) }
     }
 
     /// Takes a want back wherever it was sent or is about to be.
     mutating func withdraw(_ want: Want, from deliverer: PeerKey?) {
         for key in want.audience {
-            if peers[key]?.forgive(want.id) == true {
-                if peers[key]?.debts.isEmpty == true { peers[key]?.estimate.stoppedWaiting() }
+            guard let peer = peers[key] else { continue }
+            if peer.forgive(want.id) {
+                if peer.debts.isEmpty { peer.estimate.stoppedWaiting() }
                 roomy.append(key)
             }
             guard key != deliverer else { continue }
-            if peers[key]?.queue.cancel(want.cid.multihash) == true { wake(key) }
-            if want[key]?.answer == nil { for session in want.sessions { sessions[session]?.withdrew(key) } }
+            if peer.queue.cancel(want.cid.multihash) { wake(peer) }
+            if want[key]?.answer == nil { for session in want.sessions { session.withdrew(key) } }
         }
     }
 
     /// What each peer has said of a want: of those that were asked, and those that a session names.
-    private func answers(to want: Want.ID, in session: SessionState.ID) -> [PeerID: PeerAnswer] {
+    private func answers(to want: Want, in session: SessionState.ID) -> [PeerID: PeerAnswer] {
         var answers: [PeerID: PeerAnswer] = [:]
         for key in sessions[session]?.named ?? [] {
             guard let peer = peers[key], !peer.isConnected else { continue }
             answers[peer.id] = isUnreachable(key) ? .unreachable : .notYetAsked
         }
-        guard let want = wants[want] else { return answers }
         for key in want.audience {
             guard let peer = peers[key], let relation = want[key], relation.asked != nil || relation.isGone else {
                 continue
@@ -329,7 +330,7 @@ struct Client {
         if let key = peerKeys[id] { return key }
         lastPeerKey += 1
         peerKeys[id] = lastPeerKey
-        peers[lastPeerKey] = ClientPeer(id)
+        peers[lastPeerKey] = ClientPeer(id, key: lastPeerKey)
         becameStranger(lastPeerKey)
         return lastPeerKey
     }
@@ -366,18 +367,18 @@ struct Client {
 
     // MARK: The end of a mutation
 
-    mutating func wake(_ key: PeerKey) {
-        guard let peer = peers[key], peer.isConnected, peer.wokenIn != mutation else { return }
-        peers[key]?.wokenIn = mutation
+    mutating func wake(_ peer: ClientPeer) {
+        guard peer.isConnected, peer.wokenIn != mutation else { return }
+        peer.wokenIn = mutation
         effects.wake.append(peer.id)
     }
 
-    mutating func release(_ want: Want.ID) { released.append(want) }
+    mutating func release(_ want: Want) { released.append(want) }
 
-    mutating func emit(_ want: Want.ID, _ event: (CID) -> SessionEvent) {
-        guard observers > 0, let want = wants[want] else { return }
-        for session in want.sessions where sessions[session]?.isObserved == true {
-            effects.events.append((session, event(want.cid)))
+    mutating func emit(_ want: Want, _ event: (CID) -> SessionEvent) {
+        guard observers > 0, !want.isOver else { return }
+        for session in want.sessions where session.isObserved {
+            effects.events.append((session.id, event(want.cid)))
         }
     }
 

@@ -21,6 +21,7 @@ final class ClientPeer: @unchecked Sendable {
     }
 
     let id: PeerID
+    let key: PeerKey
     var isConnected = false
     var standing: PeerStanding = []
     /// It has given us a block once, or said HAVE.
@@ -48,7 +49,10 @@ final class ClientPeer: @unchecked Sendable {
         var failures = 0
     }
 
-    init(_ id: PeerID) { self.id = id }
+    init(_ id: PeerID, key: PeerKey) {
+        self.id = id
+        self.key = key
+    }
 
     /// Nothing more is asked of it for now: it has sent as much as it may.
     var isThrottled = false

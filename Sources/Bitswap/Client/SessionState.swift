@@ -50,10 +50,10 @@ final class SessionState: @unchecked Sendable {
     /// Peers that have had blocks of the session's, in the order in which they did first.
     private(set) var members: [PeerKey] = []
     /// Wants in the order of their opening, those that ended since among them.
-    private(set) var wants: Deque<Want.ID> = []
+    private(set) var wants: Deque<Want> = []
     private(set) var wantCount = 0
     /// Wants of which nobody could be asked yet.
-    var backlog: Deque<Want.ID> = []
+    var backlog: Deque<Want> = []
     /// Bytes of a block of the session's, lately; nil before the first.
     private(set) var blockBytes: Double?
     /// What it was given, for fairness between sessions.
@@ -80,18 +80,26 @@ final class SessionState: @unchecked Sendable {
 
     func standing(of peer: PeerKey) -> Standing { standings[peer] ?? Standing() }
 
-    func opened(_ want: Want.ID) {
+    func opened(_ want: Want) {
         wants.append(want)
         wantCount += 1
     }
 
-    /// - Parameter isLive: whether a want is still one of this session's.
-    func ended(_ want: Want.ID, isLive: (Want.ID) -> Bool) {
+    func ended(_ want: Want) {
         wantCount -= 1
-        if wants.first == want { wants.removeFirst() }
+        if wants.first === want { wants.removeFirst() }
         if wants.count > 2 * wantCount + 64 { wants = Deque(wants.filter(isLive)) }
         if backlog.count > 2 * wantCount + 64 { backlog = Deque(backlog.filter(isLive)) }
     }
+
+    /// The session is over.
+    func forgetWants() {
+        wants = []
+        backlog = []
+    }
+
+    /// Whether a want is still one of this session's.
+    func isLive(_ want: Want) -> Bool { !want.isOver && want.sessions.contains { $0 === self } }
 
     func received(_ bytes: Int) {
         searches = min(searches, 1)

@@ -26,10 +26,10 @@ final class Want: @unchecked Sendable {
     var phase = Phase.looking
     /// In the order of their coming.
     var waiters: [Client.WaiterID] = []
-    var sessions: [SessionState.ID] = []
-    /// Peers that are asked, or will be; ``audience`` has their order.
-    private(set) var relations: [PeerKey: Relation] = [:]
+    var sessions: [SessionState] = []
+    /// Peers that are asked, or will be, and how each stands to the want.
     private(set) var audience: [PeerKey] = []
+    private var relations: [Relation] = []
     /// Peers that have said HAVE, in the order in which they did.
     private(set) var holders: [PeerKey] = []
     /// Questions that are still to be answered.
@@ -38,6 +38,11 @@ final class Want: @unchecked Sendable {
     var owner: PeerKey?
     /// It waits for somebody's answer to another want before anybody is asked.
     var isInBacklog = false
+    /// Nobody waits for it any more.
+    var isOver = false
+
+    /// Peers may be asked for it.
+    var isOpen: Bool { phase == .open && !isOver }
 
     init(id: ID, cid: CID, since: Duration, tie: UInt64) {
         self.id = id
@@ -46,23 +51,21 @@ final class Want: @unchecked Sendable {
         self.tie = tie
     }
 
-    subscript(peer: PeerKey) -> Relation? { relations[peer] }
+    subscript(peer: PeerKey) -> Relation? { audience.firstIndex(of: peer).map { relations[$0] } }
 
     func invite(_ peer: PeerKey) {
-        guard relations[peer] == nil else { return }
-        relations[peer] = Relation()
+        guard !audience.contains(peer) else { return }
         isInBacklog = false
         audience.append(peer)
+        relations.append(Relation())
     }
 
     func update(_ peer: PeerKey, _ change: (inout Relation) -> Void) {
-        guard let index = relations.index(forKey: peer) else { return }
-        let before = relations.values[index]
-        change(&relations.values[index])
-        let relation = relations.values[index]
-        let (wasOpen, held) = (before.isOpenQuestion, before.answer == .have)
-        openQuestions += (relation.isOpenQuestion ? 1 : 0) - (wasOpen ? 1 : 0)
-        let holds = relation.answer == .have
+        guard let index = audience.firstIndex(of: peer) else { return }
+        let (wasOpen, held) = (relations[index].isOpenQuestion, relations[index].answer == .have)
+        change(&relations[index])
+        let (isOpen, holds) = (relations[index].isOpenQuestion, relations[index].answer == .have)
+        openQuestions += (isOpen ? 1 : 0) - (wasOpen ? 1 : 0)
         if holds, !held { holders.append(peer) }
         if held, !holds { holders.removeAll { $0 == peer } }
     }
