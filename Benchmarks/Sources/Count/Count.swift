@@ -49,6 +49,7 @@ struct Count {
             let allocations = (after.allocations - before.allocations) / rounds
             let copied = (after.copiedBytes - before.copiedBytes) / rounds
             print("\(part.name)\t\(part.countedRounds)\t\(allocations)\t\(copied)")
+            fflush(nil)
         }
     }
 }

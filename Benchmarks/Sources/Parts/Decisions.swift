@@ -26,7 +26,13 @@ let decisionParts: [Part] = [
         let peers = try madePeers(1)
         return Work { try fetchAll(blocks, from: peers) }
     },
-    Part("session: 10,000 wants and 1,000 peers, from asking to stored", countedRounds: 1) {
+    Part("session: 1,000 wants and 100 peers, from asking to stored", countedRounds: 2) {
+        let blocks = try madeBlocks(1_000)
+        let peers = try madePeers(100)
+        return Work { try fetchAll(blocks, from: peers) }
+    },
+    // Half a minute where instructions are counted.
+    Part("session: 10,000 wants and 1,000 peers, from asking to stored", isCounted: false) {
         let blocks = try madeBlocks(10_000)
         let peers = try madePeers(1_000)
         return Work { try fetchAll(blocks, from: peers) }
