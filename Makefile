@@ -104,7 +104,7 @@ bench-counts: packages-test $(COUNTER) ## allocations and instructions of the pa
 # Counts allocations and copies; for glibc.
 .build/libcounter.so: Benchmarks/Counter/counter.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -fPIC -fno-builtin -shared -o $@ $<
+	clang -std=gnu17 -O2 -fPIC -fno-builtin -shared -o $@ $<
 
 clean: ## remove everything that was built
 	rm -rf .build .build-*

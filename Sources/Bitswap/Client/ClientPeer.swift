@@ -5,7 +5,8 @@ import PeerIdentity
 typealias PeerKey = Int
 
 /// A peer as the client knows it, connected or not.
-// Sendable: part of one Client, and reached through it alone.
+// Sendable: part of one Client, and reached through it alone. Not checked for exclusive access at run time, which took a
+// quarter of the client's decisions.
 final class ClientPeer: @unchecked Sendable {
     /// A block that it was asked for and has not given yet.
     struct Debt {
@@ -22,22 +23,22 @@ final class ClientPeer: @unchecked Sendable {
 
     let id: PeerID
     let key: PeerKey
-    var isConnected = false
+    @exclusivity(unchecked) var isConnected = false
     var standing: PeerStanding = []
     /// It has given us a block once, or said HAVE.
-    var isUseful = false
+    @exclusivity(unchecked) var isUseful = false
     /// It is in the list of those that are asked for blocks of which nobody is known to have them.
-    var isListed = false
-    var queue = PeerWants()
-    var estimate = PeerEstimate()
-    private(set) var debts: [Want.ID: Debt] = [:]
+    @exclusivity(unchecked) var isListed = false
+    @exclusivity(unchecked) var queue = PeerWants()
+    @exclusivity(unchecked) var estimate = PeerEstimate()
+    @exclusivity(unchecked) private(set) var debts: [Want.ID: Debt] = [:]
     /// Bytes that it is expected to send for ``debts``.
-    private(set) var owedBytes = 0
-    var claims = Claims()
+    @exclusivity(unchecked) private(set) var owedBytes = 0
+    @exclusivity(unchecked) var claims = Claims()
     /// Rises with what it sends that nobody asked for, sinks with what it was asked for.
-    var offence = 0.0
+    @exclusivity(unchecked) var offence = 0.0
     /// The mutation in which it was last woken.
-    var wokenIn: UInt64 = 0
+    @exclusivity(unchecked) var wokenIn: UInt64 = 0
     var dialing = Dialing()
 
     /// How it goes with connecting to the peer.
@@ -55,7 +56,7 @@ final class ClientPeer: @unchecked Sendable {
     }
 
     /// Nothing more is asked of it for now: it has sent as much as it may.
-    var isThrottled = false
+    @exclusivity(unchecked) var isThrottled = false
 
     /// It lied too often to be asked for anything.
     var isUntrusted: Bool { offence >= 4 }

@@ -2,7 +2,8 @@ import DequeModule
 import PeerIdentity
 
 /// A session as the client knows it: which peers have proved useful for its blocks, and what it still wants. Pure.
-// Sendable: part of one Client, and reached through it alone.
+// Sendable: part of one Client, and reached through it alone. Not checked for exclusive access at run time, which took a
+// quarter of the client's decisions.
 final class SessionState: @unchecked Sendable {
     typealias ID = UInt64
 
@@ -46,18 +47,18 @@ final class SessionState: @unchecked Sendable {
     /// It ends with its last waiter.
     let isEphemeral: Bool
     var isObserved = false
-    private(set) var standings: [PeerKey: Standing] = [:]
+    @exclusivity(unchecked) private(set) var standings: [PeerKey: Standing] = [:]
     /// Peers that have had blocks of the session's, in the order in which they did first.
-    private(set) var members: [PeerKey] = []
+    @exclusivity(unchecked) private(set) var members: [PeerKey] = []
     /// Wants in the order of their opening, those that ended since among them.
-    private(set) var wants: Deque<Want> = []
-    private(set) var wantCount = 0
+    @exclusivity(unchecked) private(set) var wants: Deque<Want> = []
+    @exclusivity(unchecked) private(set) var wantCount = 0
     /// Wants of which nobody could be asked yet.
-    var backlog: Deque<Want> = []
+    @exclusivity(unchecked) var backlog: Deque<Want> = []
     /// Bytes of a block of the session's, lately; nil before the first.
-    private(set) var blockBytes: Double?
+    @exclusivity(unchecked) private(set) var blockBytes: Double?
     /// What it was given, for fairness between sessions.
-    var virtualTime: UInt64 = 0
+    @exclusivity(unchecked) var virtualTime: UInt64 = 0
     /// When those that nobody has are looked for next.
     var searchDue: Duration?
     var searches = 0

@@ -3,7 +3,8 @@ import Multiformats
 /// One block that somebody waits for, and how each peer stands to it.
 ///
 /// An object, so that a change is one look-up and no copy.
-// Sendable: part of one Client, and reached through it alone.
+// Sendable: part of one Client, and reached through it alone. Not checked for exclusive access at run time, which took a
+// quarter of the client's decisions.
 final class Want: @unchecked Sendable {
     typealias ID = UInt64
 
@@ -23,23 +24,23 @@ final class Want: @unchecked Sendable {
     let tie: UInt64
     /// Wants that are to come in order have their place in it, and go before those that are not.
     var place: UInt64?
-    var phase = Phase.looking
+    @exclusivity(unchecked) var phase = Phase.looking
     /// In the order of their coming.
-    var waiters: [Client.WaiterID] = []
-    var sessions: [SessionState] = []
+    @exclusivity(unchecked) var waiters: [Client.WaiterID] = []
+    @exclusivity(unchecked) var sessions: [SessionState] = []
     /// Peers that are asked, or will be, and how each stands to the want.
-    private(set) var audience: [PeerKey] = []
-    private var relations: [Relation] = []
+    @exclusivity(unchecked) private(set) var audience: [PeerKey] = []
+    @exclusivity(unchecked) private var relations: [Relation] = []
     /// Peers that have said HAVE, in the order in which they did.
-    private(set) var holders: [PeerKey] = []
+    @exclusivity(unchecked) private(set) var holders: [PeerKey] = []
     /// Questions that are still to be answered.
-    private(set) var openQuestions = 0
+    @exclusivity(unchecked) private(set) var openQuestions = 0
     /// The peer that is to give the block, unless it has stalled.
-    var owner: PeerKey?
+    @exclusivity(unchecked) var owner: PeerKey?
     /// It waits for somebody's answer to another want before anybody is asked.
-    var isInBacklog = false
+    @exclusivity(unchecked) var isInBacklog = false
     /// Nobody waits for it any more.
-    var isOver = false
+    @exclusivity(unchecked) var isOver = false
 
     /// Peers may be asked for it.
     var isOpen: Bool { phase == .open && !isOver }
