@@ -77,11 +77,11 @@ final class PeerKeeper: Sendable {
 
     /// Whose address was named is known now that there is a connection to it.
     func met(_ peer: PeerID, at address: Multiaddr) {
-        change { _ = $0.found(peer, at: [address], by: .list, now: $1) }
+        change { _ = $0.found(peer, at: [address], by: .named, now: $1) }
     }
 
     /// That connection has ended; who named the address dials it again.
-    func left(_ peer: PeerID) { change { $0.lost(peer, by: .list, now: $1) } }
+    func left(_ peer: PeerID) { change { $0.lost(peer, by: .named, now: $1) } }
 
     // MARK: Running
 

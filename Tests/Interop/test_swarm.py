@@ -64,7 +64,7 @@ def from_all_half_and_none(t, running):
     if running:
         serving = node.serve(*(word for address in addresses for word in ("--peer", address)))
         t.eventually(lambda: len(node.run("peers").lines) == 3, "three peers")
-        t.equal({peer["foundBy"] for peer in node.told("peers")}, {"list"}, "how the peers were found")
+        t.equal({peer["foundBy"] for peer in node.told("peers")}, {"named"}, "how the peers were found")
         fetch(t, node, file)
         exchange = node.stat()["exchange"]
         t.log("stat:", exchange)

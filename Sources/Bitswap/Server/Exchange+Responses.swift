@@ -138,16 +138,18 @@ extension Exchange {
         let items = begun.items
         guard !items.isEmpty else { return begun }
         // Nobody else may hold it while it is added to: that would copy a message for the sake of one block.
-        let assembly = NIOLockedValueBox<Assembly?>(consume begun)
+        let assembly = NIOLockedValueBox(consume begun)
         do {
             try await store.read(items.map(\.cid.multihash)) { index, bytes in
-                assembly.withLockedValue { $0?.add(items[index], bytes) }
+                assembly.withLockedValue { $0.add(items[index], bytes) }
             }
         } catch {
             cannotRead(error, for: peer)
-            assembly.withLockedValue { $0?.giveUpRest() }
+            assembly.withLockedValue { $0.giveUpRest() }
         }
-        guard let assembled = assembly.withLockedValue({ $0.take() }) else { preconditionFailure("taken but once") }
+        // The reader may still hold the box.
+        var assembled = Assembly([], Ledger.Envelope(), version: version, frames: frames)
+        assembly.withLockedValue { swap(&$0, &assembled) }
         return assembled
     }
 

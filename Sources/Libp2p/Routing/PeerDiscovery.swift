@@ -45,6 +45,8 @@ public struct DiscoveryMethod: Sendable, Hashable, CustomStringConvertible {
     public static let mdns = DiscoveryMethod(name: "mdns")
     /// Named in the configuration.
     public static let list = DiscoveryMethod(name: "list", isChosen: true)
+    /// Connected to by an address that was named, and by whoever named it.
+    public static let named = DiscoveryMethod(name: "named", isChosen: true)
     /// A node that knows many others.
     public static let bootstrap = DiscoveryMethod(name: "bootstrap", isChosen: true)
     /// Known from an earlier run.
