@@ -52,8 +52,9 @@ struct cbs_store {
     size_t idle_count;
     cbs_reader *idle[CBS_IDLE_READERS];  ///< finished read transactions that keep their place in the reader table
 
-    /// The writing thread's own.
+    /// The writer's own.
     bool writing;
+    size_t last_commit;    ///< the transaction that this process committed last, or found when it opened the store
     uint32_t commits_until_sweep;
     uint64_t reserved;     ///< the file owns its blocks up to here
     bool is_tight;         ///< the map was made to end with the used pages

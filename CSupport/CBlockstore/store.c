@@ -376,6 +376,8 @@ int cbs_open(const cbs_options *options, cbs_store **out) {
         cbs_free(store);
         return code;
     }
+    MDB_envinfo info;
+    if (mdb_env_info(store->env, &info) == MDB_SUCCESS) store->last_commit = info.me_last_txnid;
     *out = store;
     return CBS_OK;
 }

@@ -173,8 +173,20 @@ int cbs_write_commit(cbs_writer *writer) {
         cbs_write_abort(writer);
         return status;
     }
+    const size_t transaction = mdb_txn_id(writer->txn);
     status = refined(store, write_status(writer, mdb_txn_commit(writer->txn)), writer->written);
-    if (status == CBS_OK && store->commits_until_sweep > 0) store->commits_until_sweep--;
+    if (status == CBS_OK) {
+        store->last_commit = transaction;
+        if (store->commits_until_sweep > 0) store->commits_until_sweep--;
+    }
     finish(writer);
     return status;
+}
+
+bool cbs_write_is_alone(cbs_store *store) {
+    if (cbs_enter(store, NULL) != CBS_OK) return false;
+    MDB_envinfo info;
+    const bool is_alone = mdb_env_info(store->env, &info) == MDB_SUCCESS && info.me_last_txnid == store->last_commit;
+    cbs_leave(store);
+    return is_alone;
 }

@@ -4,7 +4,8 @@ import NIOCore
 /// The writing thread and its queue.
 ///
 /// Group commit: whatever arrives while a transaction is being committed shares the next one, so that many callers pay
-/// for one sync. Callers that would fill the queue past its limit wait for room.
+/// for one sync. Callers that would fill the queue past its limit wait for room. Where nothing else is written and nothing
+/// is synced, a caller may write for itself.
 final class BlockWriter: Sendable {
     /// For a deletion, whether the block was there.
     typealias Outcome = Result<Bool, BlockstoreError>
@@ -27,12 +28,18 @@ final class BlockWriter: Sendable {
     private enum Phase { case open, closing, closed }
 
     private struct State {
+        /// Whoever writes has taken it.
+        var committer: Committer?
+        /// The thread waits for whoever has taken it.
+        var isThreadWaiting = false
         var queue = CircularBuffer<Request>()
         /// Bytes in the queue, in the transaction under way, and promised to callers that are about to queue them.
         var byteCount = 0
         var waiting = CircularBuffer<(byteCount: Int, continuation: CheckedContinuation<Bool, Never>)>()
         var phase = Phase.open
         var closers: [CheckedContinuation<Void, Never>] = []
+
+        init(_ committer: Committer) { self.committer = committer }
 
         func hasRoom(for count: Int, limit: Int) -> Bool {
             byteCount == 0 || (count <= limit && byteCount <= limit - count)
@@ -41,7 +48,7 @@ final class BlockWriter: Sendable {
 
     private let path: String
     private let limits: BlockstoreLimits
-    private let monitor = Monitor(State())
+    private let monitor: Monitor<State>
 
     /// - Parameter finish: run on the writing thread at the very end, after the last commit.
     init(
@@ -50,9 +57,9 @@ final class BlockWriter: Sendable {
         path = engine.path
         limits = configuration.limits
         let interval = configuration.durability.interval
+        monitor = Monitor(State(Committer(engine: engine, interval: interval)))
         let thread = try StoreThread { [monitor, limits] in
-            var committer = Committer(engine: engine, interval: interval)
-            BlockWriter.run(monitor, limits, &committer)
+            BlockWriter.run(monitor, limits)
             finish()
             BlockWriter.end(monitor)
         }
@@ -85,6 +92,28 @@ final class BlockWriter: Sendable {
         }
         enqueue(Request(operation: operation, byteCount: byteCount, blockCount: blockCount, done: done))
         return isWithinLimit
+    }
+
+    /// Performs a request on the calling thread, if nothing has to be waited for.
+    func performNow(_ operation: Request.Operation) -> Outcome? {
+        let taken = monitor.withLock { state in
+            state.phase == .open && state.queue.isEmpty ? state.committer.take() : nil
+        }
+        guard var committer = taken else { return nil }
+        let dueBefore = committer.syncDue
+        var outcome: Outcome?
+        if committer.isImmediate {
+            let (byteCount, blockCount) = operation.size
+            let request = Request(operation: operation, byteCount: byteCount, blockCount: blockCount) { _ in }
+            outcome = committer.commit([request]).first
+        }
+        monitor.signal { state in
+            // The thread keeps the time of the next sync, and may have been kept from its work.
+            defer { state.isThreadWaiting = false }
+            state.committer = committer
+            return state.isThreadWaiting || committer.syncDue != dueBefore
+        }
+        return outcome
     }
 
     /// Counts bytes against the limit, waiting for room; false when the store is closed.
@@ -144,6 +173,9 @@ final class BlockWriter: Sendable {
 
     var isOpen: Bool { monitor.withLock { $0.phase == .open } }
 
+    /// Whether all that was committed is on the disk; nil while somebody writes.
+    var isSettled: Bool? { monitor.withLock { state in state.committer.map { $0.syncDue == nil } } }
+
     // MARK: The thread
 
     private enum Work {
@@ -152,28 +184,41 @@ final class BlockWriter: Sendable {
         case finish
     }
 
-    private static func run(_ monitor: Monitor<State>, _ limits: BlockstoreLimits, _ committer: inout Committer) {
+    private static func run(_ monitor: Monitor<State>, _ limits: BlockstoreLimits) {
         while true {
-            let work = monitor.wait { [committer] (state, deadline) -> Work? in
-                if let due = committer.syncDue {
-                    guard due > .now else { return .sync }
-                    deadline = due
+            var (work, committer) = monitor.wait { (state, deadline) -> (Work, Committer)? in
+                guard let committer = state.committer else {
+                    state.isThreadWaiting = true
+                    return nil
                 }
-                if !state.queue.isEmpty { return .commit(nextBatch(&state, limits)) }
-                return state.phase == .open ? nil : .finish
+                guard let work = nextWork(&state, limits, syncDue: committer.syncDue, &deadline) else { return nil }
+                state.committer = nil
+                return (work, committer)
             }
             switch work {
             case .commit(let requests):
                 let outcomes = committer.commit(requests)
-                release(requests.reduce(0) { $0 + $1.byteCount }, monitor, limits)
+                release(requests.reduce(0) { $0 + $1.byteCount }, committer, monitor, limits)
                 for (request, outcome) in zip(requests, outcomes) { request.done(outcome) }
             case .sync:
                 committer.syncInBackground()
+                release(0, committer, monitor, limits)
             case .finish:
-                committer.syncInBackground()
-                return
+                return committer.syncInBackground()
             }
         }
+    }
+
+    private static func nextWork(
+        _ state: inout State, _ limits: BlockstoreLimits, syncDue: ContinuousClock.Instant?,
+        _ deadline: inout ContinuousClock.Instant?
+    ) -> Work? {
+        if let syncDue {
+            guard syncDue > .now else { return .sync }
+            deadline = syncDue
+        }
+        if !state.queue.isEmpty { return .commit(nextBatch(&state, limits)) }
+        return state.phase == .open ? nil : .finish
     }
 
     private static func nextBatch(_ state: inout State, _ limits: BlockstoreLimits) -> [Request] {
@@ -194,9 +239,12 @@ final class BlockWriter: Sendable {
         return batch
     }
 
-    /// Gives back room and lets in the callers that wait for it, in their order.
-    private static func release(_ byteCount: Int, _ monitor: Monitor<State>, _ limits: BlockstoreLimits) {
+    /// Gives back the committer and room, and lets in the callers that wait for room, in their order.
+    private static func release(
+        _ byteCount: Int, _ committer: Committer, _ monitor: Monitor<State>, _ limits: BlockstoreLimits
+    ) {
         let admitted = monitor.withLock { state in
+            state.committer = committer
             state.byteCount -= byteCount
             var admitted: [CheckedContinuation<Bool, Never>] = []
             while let next = state.waiting.first,

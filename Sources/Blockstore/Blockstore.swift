@@ -74,11 +74,13 @@ package protocol ImmediateBlockstore: Blockstore {
     /// have to read from the disk.
     func readNow<R>(_ key: Multihash, _ body: (UnsafeRawBufferPointer?) throws -> R) throws -> R
 
-    /// Queues blocks to be stored and returns at once; `done` is called once, on a thread of the store, when they are
-    /// durable or have failed.
+    /// Queues blocks to be stored and returns at once; `done` is called once, when they are durable or have failed: on a
+    /// thread of the store, or on the calling thread before this returns.
     ///
+    /// - Parameter now: whether to store them on the calling thread, if nothing has to be waited for: for little, where
+    ///   waking another thread would cost more.
     /// - Returns: whether the queue is within its limit. When it is not, hold back until an earlier `done`.
-    func submit(_ blocks: [Block], done: @escaping @Sendable (BlockstoreError?) -> Void) -> Bool
+    func submit(_ blocks: [Block], now: Bool, done: @escaping @Sendable (BlockstoreError?) -> Void) -> Bool
 }
 
 extension Block {

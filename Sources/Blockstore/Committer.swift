@@ -1,7 +1,7 @@
 import Multiformats
 import NIOCore
 
-/// What the writing thread does with a batch: one transaction for all of it, and syncs when they are due.
+/// What is done with a batch: one transaction for all of it, and syncs when they are due.
 struct Committer {
     let engine: Engine
     /// The time between syncs; nil when every commit is synced.
@@ -15,6 +15,9 @@ struct Committer {
         self.engine = engine
         self.interval = interval
     }
+
+    /// Whether a commit would wait for nobody: not for the disk, and hardly for another process.
+    var isImmediate: Bool { interval != nil && engine.isAlone }
 
     /// Performs a batch and gives what came of each request, in their order.
     mutating func commit(_ batch: [BlockWriter.Request]) -> [BlockWriter.Outcome] {

@@ -59,7 +59,10 @@ final class Engine: Sendable {
         return try body(transaction)
     }
 
-    /// Runs `body` in the write transaction and commits it; from the writing thread only. When the map is too small it
+    /// Whether no other process has written since this one last did: a write then hardly ever waits for one.
+    var isAlone: Bool { cbs_write_is_alone(store) }
+
+    /// Runs `body` in the write transaction and commits it; from one thread at a time. When the map is too small it
     /// is made larger and `body` runs again from the start.
     ///
     /// - Parameter byteCount: the bytes of the file that `body` may take; 0 when it only deletes.

@@ -57,7 +57,7 @@ public final class LMDBBlockstore: ImmediateBlockstore {
     public let limits: BlockstoreLimits
     private let engine: Engine
     private let readers: BlockReaders
-    private let writer: BlockWriter
+    let writer: BlockWriter
 
     /// Opens the store in a directory. The directory is made if only it is missing, the store if there is none in it.
     ///
@@ -178,19 +178,26 @@ public final class LMDBBlockstore: ImmediateBlockstore {
         }
     }
 
-    package func submit(_ blocks: [Block], done: @escaping @Sendable (BlockstoreError?) -> Void) -> Bool {
+    package func submit(
+        _ blocks: [Block], now: Bool, done: @escaping @Sendable (BlockstoreError?) -> Void
+    ) -> Bool {
         do throws(BlockstoreError) {
             for block in blocks { try block.checkSize(limits) }
         } catch {
             done(error)
             return true
         }
-        return writer.submit(.put(blocks)) { result in
+        let finish: @Sendable (BlockWriter.Outcome) -> Void = { result in
             switch result {
             case .success: done(nil)
             case .failure(let error): done(error)
             }
         }
+        if now, let outcome = writer.performNow(.put(blocks)) {
+            finish(outcome)
+            return true
+        }
+        return writer.submit(.put(blocks), done: finish)
     }
 
     /// Runs of blocks that each fit a transaction.

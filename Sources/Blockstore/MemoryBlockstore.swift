@@ -79,7 +79,9 @@ public final class MemoryBlockstore: ImmediateBlockstore {
         try store(blocks)
     }
 
-    package func submit(_ blocks: [Block], done: @escaping @Sendable (BlockstoreError?) -> Void) -> Bool {
+    package func submit(
+        _ blocks: [Block], now: Bool, done: @escaping @Sendable (BlockstoreError?) -> Void
+    ) -> Bool {
         do throws(BlockstoreError) {
             try store(blocks)
             done(nil)

@@ -173,7 +173,7 @@ extension Multihash: Hashable {
         hasher.combine(word3)
         hasher.combine(code.rawValue)
         hasher.combine(digestLength)
-        if let spill { hasher.combine(spill) }
+        if let spill { spill.withUnsafeBytes { hasher.combine(bytes: $0) } }
     }
 }
 

@@ -49,6 +49,35 @@ import Testing
         }
     }
 
+    /// What the caller, the network and the store do for a small block is done on one thread.
+    @Test func aTaskOnTheConnectionsLoopGetsBlocksThere() async throws {
+        try await withDirectory { directory in
+            var configuration = LMDBBlockstore.Configuration()
+            configuration.durability = .background(interval: .seconds(3600))
+            let store = try LMDBBlockstore(path: directory, configuration: configuration)
+            let server = BitswapNode(
+                identity: try KeyPair.generate(), store: MemoryBlockstore(), configuration: try listening())
+            let client = BitswapNode(identity: try KeyPair.generate(), store: store)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for node in [server, client] { group.addTask { try await node.run() } }
+                let connection = try await client.swarm.connect(to: try #require(try await server.addresses.first))
+                var cids: [CID] = []
+                for number in 0..<20 { cids.append(try await server.blocks.put("small block \(number)")) }
+                try await withTaskExecutorPreference(connection.taskExecutor) {
+                    for cid in cids {
+                        #expect(connection.eventLoop.inEventLoop)
+                        let fetched = try await client.blocks.fetch(cid)
+                        #expect(fetched.source == .network(server.id))
+                    }
+                    #expect(connection.eventLoop.inEventLoop)
+                }
+                #expect(!connection.eventLoop.inEventLoop)
+                #expect(try await store.statistics().blockCount == 20)
+                group.cancelAll()
+            }
+        }
+    }
+
     @Test func manyLargeBlocksBothWaysAtOnce() async throws {
         let (left, right) = (
             BitswapNode(identity: try KeyPair.generate(), store: MemoryBlockstore(), configuration: try listening()),

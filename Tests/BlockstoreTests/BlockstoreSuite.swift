@@ -92,8 +92,8 @@ import Testing
         }
     }
 
-    @Test(arguments: StoreKind.allCases)
-    func submitsWithoutWaiting(_ kind: StoreKind) async throws {
+    @Test(arguments: StoreKind.allCases, [false, true])
+    func submitsWithoutWaiting(_ kind: StoreKind, now: Bool) async throws {
         try await kind.with { store in
             var random = SplitMix64(seed: 2)
             let blocks = try (0..<50).map { _ in try random.block(size: 500) }
@@ -101,7 +101,7 @@ import Testing
                 for block in blocks {
                     group.addTask {
                         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-                            let isWithinLimit = store.submit([block]) { error in
+                            let isWithinLimit = store.submit([block], now: now) { error in
                                 if let error { done.resume(throwing: error) } else { done.resume() }
                             }
                             #expect(isWithinLimit)
@@ -169,7 +169,7 @@ import Testing
             await expect(.closed) { try await store.verify() }
             await expect(.closed) { for try await _ in store.list() {} }
             let submitted = await withCheckedContinuation { (done: CheckedContinuation<BlockstoreError?, Never>) in
-                _ = store.submit([block]) { done.resume(returning: $0) }
+                _ = store.submit([block], now: true) { done.resume(returning: $0) }
             }
             #expect(submitted?.code == .closed)
         }

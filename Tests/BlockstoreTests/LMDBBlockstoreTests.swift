@@ -200,7 +200,7 @@ import Testing
         let block = try Block(ByteBuffer(string: "queued when it was let go"))
         do {
             let store = try LMDBBlockstore(path: path)
-            _ = store.submit([block]) { _ in }
+            _ = store.submit([block], now: false) { _ in }
         }
         // In its own time.
         var opened: LMDBBlockstore?

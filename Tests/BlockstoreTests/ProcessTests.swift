@@ -142,7 +142,9 @@ import Testing
         let failures = await withTaskGroup(of: BlockstoreError?.self) { group in
             for block in blocks {
                 group.addTask {
-                    await withCheckedContinuation { done in _ = store.submit([block]) { done.resume(returning: $0) } }
+                    await withCheckedContinuation { done in
+                        _ = store.submit([block], now: false) { done.resume(returning: $0) }
+                    }
                 }
             }
             try? await Task.sleep(for: .milliseconds(50))
@@ -171,8 +173,8 @@ import Testing
         let exact = try random.block(size: 10_000)
         let one = try random.block(size: 1)
         let results = AsyncStream<BlockstoreError?>.makeStream()
-        #expect(store.submit([exact]) { results.continuation.yield($0) })
-        #expect(!store.submit([one]) { results.continuation.yield($0) })
+        #expect(store.submit([exact], now: false) { results.continuation.yield($0) })
+        #expect(!store.submit([one], now: false) { results.continuation.yield($0) })
         // These wait for room, in their order, and a block larger than the whole queue passes alone.
         let waiting = try [400, 9_000, 20_000, 5].map { try random.block(size: $0) }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -188,7 +190,7 @@ import Testing
         }
         #expect(try await store.statistics().blockCount == 6)
         // The queue is empty again.
-        #expect(store.submit([exact]) { _ in })
+        #expect(store.submit([exact], now: false) { _ in })
         try await store.close()
     }
 
@@ -203,7 +205,7 @@ import Testing
         var random = SplitMix64(seed: 16)
         let queued = try random.block(size: 100)
         let waiting = try random.block(size: 100)
-        let isWithinLimit = store.submit([queued]) { error in #expect(error == nil) }
+        let isWithinLimit = store.submit([queued], now: false) { error in #expect(error == nil) }
         #expect(isWithinLimit)
         await withTaskGroup(of: Void.self) { group in
             group.addTask {

@@ -5,7 +5,7 @@
 // and the sum of all value sizes, kept in the transaction that changes it).
 //
 // Threads. Reading, cbs_read_now, cbs_stat, cbs_sync and cbs_shut may be called from any thread at any time. Writing
-// (cbs_write_…, cbs_grow) belongs to one thread. A transaction stays on the thread that began it. While a thread holds
+// (cbs_write_…, cbs_grow) belongs to one thread at a time. A transaction stays on the thread that began it. While a thread holds
 // a transaction it must not call any other function of the same store that takes the store itself: growing the map
 // waits until no transaction is open and lets no new one begin.
 //
@@ -104,6 +104,9 @@ int cbs_write_delete(cbs_writer *writer, const void *key, size_t key_size, bool 
 /// store was opened with `no_sync`, on the disk.
 int cbs_write_commit(cbs_writer *writer);
 void cbs_write_abort(cbs_writer *writer);
+
+/// Whether no other process has written since this one last did, so that none is likely to be waited for.
+bool cbs_write_is_alone(cbs_store *store);
 
 /// Makes the map larger by at least `needed` bytes. No transaction may be open on this thread.
 int cbs_grow(cbs_store *store, uint64_t needed);

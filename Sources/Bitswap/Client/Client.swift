@@ -111,6 +111,7 @@ struct Client {
     }
 
     var isIdle: Bool { wants.isEmpty }
+    var wantCount: Int { wants.count }
     func isWanted(_ key: Multihash) -> Bool { wantIDs[key] != nil }
     var waiterCount: Int { waiters.count }
     var wantlist: [CID] { wants.values.map(\.cid) }
@@ -387,7 +388,8 @@ struct Client {
         settle(now)
         effects.alarm = deadlines.takeAlarm()
         mutation += 1
-        defer { effects = Effects() }
-        return effects
+        var taken = Effects()
+        swap(&taken, &effects)
+        return taken
     }
 }

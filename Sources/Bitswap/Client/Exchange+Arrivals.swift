@@ -168,16 +168,22 @@ extension Exchange {
 
     // MARK: Into the store
 
-    /// Blocks whose waiters are resumed on the thread of the store, where no other one would do it as soon.
+    /// Blocks whose waiters are resumed on the thread that stored them, where no other one would do it as soon.
     private static let fewBlocks = 4
+    /// Bytes that are stored on the thread of the connection, if nothing else is waited for.
+    private static let fewBytes = 16 << 10
 
     /// Hands a batch to the store.
     private func submit(_ batch: [Ingest.Arrival]) {
         guard let immediateStore else { return start(.store(batch)) }
         // Its queue is not full: no more than a few batches are in it, of no more than the intake admits.
-        _ = immediateStore.submit(batch.flatMap(\.blocks)) { [self] error in
+        let blocks = batch.flatMap(\.blocks)
+        let isLittle =
+            blocks.count <= Self.fewBlocks && blocks.reduce(0, { $0 + $1.bytes.readableBytes }) <= Self.fewBytes
+        let isAll = isLittle && client.withLockedValue { $0.wantCount <= blocks.count }
+        _ = immediateStore.submit(blocks, now: isAll) { [self] error in
             if let next = ingest.batchEnded() { submit(next) }
-            if batch.reduce(0, { $0 + $1.blocks.count }) <= Self.fewBlocks {
+            if blocks.count <= Self.fewBlocks {
                 conclude(batch, error)
             } else {
                 start(.conclude(batch, error))

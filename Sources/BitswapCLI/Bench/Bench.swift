@@ -15,7 +15,7 @@ struct Bench: Sendable {
     let printsJSON: Bool
 
     /// The blocks whose time is measured one by one: how many on an open connection, and how many from nothing.
-    private static let (singleCount, coldCount) = (2_000, 40)
+    private static let (singleCount, coldCount) = (4_000, 40)
     private static let smallBlock = 29
     /// What runs with counting are limited to.
     private static let (countedBytes, countedBlocks) = (64 << 20, 8_192)
@@ -196,8 +196,8 @@ struct Bench: Sendable {
             let one = try await client.ask(single, for: "single")
             let other = try await client.ask(cold, for: "cold")
             return BenchLatency(
-                security: security, blockSize: served.blockSize, open: Percentiles(one, "block"),
-                bare: Percentiles(one, "bare"), cold: Percentiles(other, "block"))
+                security: security, blockSize: served.blockSize, elsewhere: Percentiles(one, "elsewhere"),
+                onLoop: Percentiles(one, "loop"), bare: Percentiles(one, "bare"), cold: Percentiles(other, "block"))
         }
     }
 

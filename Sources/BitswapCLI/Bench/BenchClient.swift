@@ -155,16 +155,30 @@ struct BenchClient: AsyncParsableCommand {
 
     // MARK: One block
 
-    /// One block after the other on an open connection, and as many bare requests to the same process.
+    /// One block after the other on an open connection: half of them for a task of its event loop, half for another. Then
+    /// as many bare requests to the same process.
     private func fetchOneByOne(_ cids: ArraySlice<CID>, _ node: BitswapNode) async throws -> BenchLine {
-        var times: [Double] = []
-        for cid in cids { times.append(try Self.elapsed(await node.blocks.fetch(cid, timeout: Self.timeout))) }
-        var line = BenchLine("single")
-        Percentiles(times).write(to: &line, "block")
-        let (port, count) = (bare, cids.count)
+        guard let connection = node.swarm.connections().first else {
+            throw CommandFailure(message: "the connection of the benchmark was closed")
+        }
+        let count = cids.count / 2
+        let elsewhere = try await Self.fetchOneByOne(cids.prefix(count), node)
+        let onLoop = try await withTaskExecutorPreference(connection.taskExecutor) {
+            try await Self.fetchOneByOne(cids.dropFirst(count), node)
+        }
+        let port = bare
         let bareTimes = try await NIOThreadPool.singleton.runIfActive { try Self.askBarely(port, count) }
+        var line = BenchLine("single")
+        Percentiles(elsewhere).write(to: &line, "elsewhere")
+        Percentiles(onLoop).write(to: &line, "loop")
         Percentiles(bareTimes).write(to: &line, "bare")
         return line
+    }
+
+    private static func fetchOneByOne(_ cids: ArraySlice<CID>, _ node: BitswapNode) async throws -> [Double] {
+        var times: [Double] = []
+        for cid in cids { times.append(try elapsed(await node.blocks.fetch(cid, timeout: timeout))) }
+        return times
     }
 
     private static func askBarely(_ port: UInt16, _ count: Int) throws -> [Double] {

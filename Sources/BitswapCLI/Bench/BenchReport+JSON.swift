@@ -57,8 +57,9 @@ extension BenchReport {
     static func json(_ latency: BenchLatency) -> JSON {
         .object([
             ("event", .string("latency")), ("blockSize", .integer(latency.blockSize)),
-            ("security", .string(latency.security.rawValue)), ("openMilliseconds", json(latency.open)),
-            ("bareMilliseconds", json(latency.bare)), ("coldMilliseconds", json(latency.cold)),
+            ("security", .string(latency.security.rawValue)), ("openMilliseconds", json(latency.elsewhere)),
+            ("openOnLoopMilliseconds", json(latency.onLoop)), ("bareMilliseconds", json(latency.bare)),
+            ("coldMilliseconds", json(latency.cold)),
         ])
     }
 

@@ -73,16 +73,16 @@ struct BenchReport {
     private var latencyLines: [String] {
         var table = Table(numbersFrom: 2)
         table.row(
-            "block", "security", "open p50", "p90", "p99", "bare p50", "p90", "p99", "open/bare", "cold p50", "p90",
-            "p99")
+            "block", "security", "open p50", "p90", "p99", "on loop p50", "p90", "p99", "bare p50", "p90", "p99",
+            "open/bare", "on loop/bare", "cold p50", "p90", "p99")
         for latency in latencies {
             func cells(_ times: Percentiles) -> [String] {
                 [times.p50, times.p90, times.p99].map { number($0 / 1e3, 0) }
             }
+            let ratios = [latency.elsewhere, latency.onLoop].map { number($0.p50 / latency.bare.p50, 2) }
             table.row(
-                [Self.sizeText(latency.blockSize), latency.security.rawValue] + cells(latency.open)
-                    + cells(latency.bare)
-                    + [number(latency.open.p50 / latency.bare.p50, 2)] + cells(latency.cold))
+                [Self.sizeText(latency.blockSize), latency.security.rawValue] + cells(latency.elsewhere)
+                    + cells(latency.onLoop) + cells(latency.bare) + ratios + cells(latency.cold))
         }
         return table.lines
     }

@@ -48,8 +48,10 @@ struct BenchResult: Equatable {
 struct BenchLatency: Equatable {
     var security: BenchSecurity
     var blockSize: Int
-    /// On an open connection.
-    var open: Percentiles
+    /// On an open connection, for a task that runs where tasks do.
+    var elsewhere: Percentiles
+    /// On an open connection, for a task that runs on its event loop.
+    var onLoop: Percentiles
     /// A request and an answer of about as many bytes between the same two processes, with nothing but sockets.
     var bare: Percentiles
     /// By a node that was not connected: dial, handshake, want, block.

@@ -247,7 +247,7 @@ extension ServerBootstrap {
 /// How much is read from a socket at once, and how much is kept for it.
 private enum SocketReads {
     /// Small for idle connections, large where much arrives.
-    static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 2 << 10, initial: 16 << 10, maximum: 256 << 10)
+    static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 2 << 10, initial: 2 << 10, maximum: 256 << 10)
     /// Reads before the event loop looks after another connection.
     static let perTurn: UInt = 4
     static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 128 << 10, high: 512 << 10)
