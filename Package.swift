@@ -42,6 +42,9 @@ let package = Package(
             name: "CSodium", path: "CSupport/CSodium", pkgConfig: "libsodium",
             providers: [.apt(["libsodium-dev"]), .brew(["libsodium"])]),
         .systemLibrary(
+            name: "COpenSSL", path: "CSupport/COpenSSL", pkgConfig: "libcrypto",
+            providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+        .systemLibrary(
             name: "CLMDB", path: "CSupport/CLMDB", pkgConfig: "lmdb",
             providers: [.apt(["liblmdb-dev"]), .brew(["lmdb"])]),
         .systemLibrary(
@@ -66,7 +69,7 @@ let package = Package(
         .target(
             name: "PeerIdentity",
             dependencies: [
-                "Multiformats", "CSodium", "CWire",
+                "Multiformats", "CSodium", "COpenSSL", "CWire",
                 .target(name: "CSecp256k1", condition: .when(traits: ["Secp256k1"])),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),

@@ -19,7 +19,7 @@ ARROWS = {
     "CBlockstore": {"CLMDB"},
     "CResolver": set(),
     "Multiformats": {"CSodium", "CSHA256", "Crypto"},
-    "PeerIdentity": {"Multiformats", "CSodium", "CWire", "CSecp256k1", "Crypto", "CryptoExtras"},
+    "PeerIdentity": {"Multiformats", "CSodium", "COpenSSL", "CWire", "CSecp256k1", "Crypto", "CryptoExtras"},
     "Blockstore": {"Multiformats", "CBlockstore", "NIOCore", "NIOConcurrencyHelpers"} | BASICS,
     "Libp2p": {"PeerIdentity", "CWire", "Multiformats", "Crypto", "NIOSSL", "X509", "SwiftASN1"} | NIO | BASICS,
     "DAG": {"Blockstore", "CWire", "Multiformats", "NIOCore"} | BASICS,
@@ -35,6 +35,7 @@ NO_FOUNDATION = set(ARROWS) - {"BitswapNode", "BitswapCLI"}
 # A C module is imported only in files whose names say so.
 C_FILES = {
     "CSodium": "+Sodium.swift",
+    "COpenSSL": "+OpenSSL.swift",
     "CMalloc": "+Malloc.swift",
     "CSHA256": "+SHA.swift",
     "CLMDB": "+LMDB.swift",

@@ -136,6 +136,29 @@ import Testing
         }
     }
 
+    /// The cipher writes before it compares the tag.
+    @Test(arguments: [0, 1, 500, 1015]) func whatDoesNotOpenLeavesNothing(changed: Int) throws {
+        let cipher = try self.cipher([UInt8](repeating: 1, count: 32))
+        var message = try sealed([UInt8](repeating: 0xaa, count: 1000), cipher, nonce: 0)
+        message[changed] ^= 1
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        var apart = [UInt8](repeating: 7, count: 1000)
+        _ = apart.withUnsafeMutableBytes { output in
+            message.withUnsafeBytes { sealed in
+                expectError(.authenticationFailed) {
+                    try cipher.open(sealed, nonce: 0, additionalData: none, into: output)
+                }
+            }
+        }
+        #expect(apart == [UInt8](repeating: 0, count: 1000))
+        _ = message.withUnsafeMutableBytes { bytes in
+            expectError(.authenticationFailed) {
+                try cipher.open(UnsafeRawBufferPointer(bytes), nonce: 0, additionalData: none, into: bytes)
+            }
+        }
+        #expect(message.prefix(1000).allSatisfy { $0 == 0 })
+    }
+
     @Test func tooLittleRoomIsAnError() throws {
         expectError(.invalidPrivateKey) { _ = try self.cipher([1, 2, 3]) }
         let cipher = try self.cipher([UInt8](repeating: 1, count: 32))
