@@ -64,7 +64,8 @@ public final class Exchange: Sendable {
 
     /// What a task of its own is needed for.
     enum Job {
-        case serve(ExchangePeer)
+        case ask(Way)
+        case answer(Way)
         case dial(Provider)
         case search(Client.Search)
         case store([Ingest.Arrival])
@@ -114,13 +115,14 @@ public final class Exchange: Sendable {
     public func run() async {
         await withTaskCancellationHandler {
             await withDiscardingTaskGroup { group in
-                group.addTask { await self.schedule.keepTime(self.time, account: self.account) }
+                group.addTask {
+                    await self.schedule.keepTime(self.time, account: self.account) { self.giveUp($0) }
+                }
                 group.addTask { await self.intake.keepTime { self.throttle() } }
                 for await job in jobs.stream {
                     switch job {
-                    case .serve(let peer):
-                        group.addTask { await self.ask(peer) }
-                        group.addTask { await self.answer(peer) }
+                    case .ask(let way): group.addTask { await self.ask(way) }
+                    case .answer(let way): group.addTask { await self.answer(way) }
                     case .dial(let provider): group.addTask { await self.dial(provider) }
                     case .search(let search): group.addTask { await self.search(search) }
                     case .store(let batch): group.addTask { await self.store(batch) }
@@ -157,19 +159,21 @@ public final class Exchange: Sendable {
     public func connected(_ peer: PeerID, as standing: PeerStanding = .named) {
         // The locks are nested, always in this order, so that peers and client agree on who is there when connections of
         // one peer come and go on several threads at once.
-        let (newcomer, effects) = peers.withLockedValue { peers -> (ExchangePeer?, Client.Effects) in
+        let (isNew, effects) = peers.withLockedValue { peers -> (Bool, Client.Effects) in
             if let known = peers[peer] {
                 known.state.withLockedValue { $0.connections += 1 }
-                return (nil, client.withLockedValue { $0.connected(peer, as: standing, now: time.now()) })
+                return (false, client.withLockedValue { $0.connected(peer, as: standing, now: time.now()) })
             }
-            let newcomer = ExchangePeer(peer, limits: configuration.limits, since: time.now())
+            let newcomer = ExchangePeer(
+                peer, limits: configuration.limits, since: time.now(),
+                ask: { [jobs = jobs.continuation] in jobs.yield(.ask($0)) },
+                answer: { [jobs = jobs.continuation] in jobs.yield(.answer($0)) })
+            let turn = schedule.join(newcomer, now: time.now())
+            newcomer.state.withLockedValue { $0.turn = turn }
             peers[peer] = newcomer
-            return (newcomer, client.withLockedValue { $0.connected(peer, as: standing, now: time.now()) })
+            return (true, client.withLockedValue { $0.connected(peer, as: standing, now: time.now()) })
         }
-        if let newcomer {
-            account.peerCame()
-            start(.serve(newcomer))
-        }
+        if isNew { account.peerCame() }
         perform(effects)
     }
 
@@ -193,7 +197,10 @@ public final class Exchange: Sendable {
         guard let gone else { return }
         account.peerWent()
         intake.forget(peer)
-        gone.end()
+        gone.requests.end()
+        gone.responses.end { [schedule, time] in
+            if let turn = gone.state.withLockedValue({ $0.turn }) { schedule.leave(turn, now: time.now()) }
+        }
         forgetWants(of: gone, forGood: true)
         perform(effects)
     }

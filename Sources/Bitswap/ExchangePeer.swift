@@ -5,7 +5,7 @@ import PeerIdentity
 final class ExchangePeer: Sendable {
     struct State {
         var ledger: Ledger
-        /// Its number in the schedule, while it is there.
+        /// Its number in the schedule.
         var turn: Scheduler.ID?
         var connections = 1
         /// The last connection is gone: nothing is entered into the ledger any more.
@@ -24,11 +24,17 @@ final class ExchangePeer: Sendable {
     /// When its first connection was made.
     let since: Duration
 
-    init(_ id: PeerID, limits: BitswapLimits, since: Duration = .zero) {
+    /// - Parameters:
+    ///   - ask: starts the task of ``requests``.
+    ///   - answer: starts the task of ``responses``.
+    init(
+        _ id: PeerID, limits: BitswapLimits, since: Duration = .zero, ask: @escaping @Sendable (Way) -> Void = { _ in },
+        answer: @escaping @Sendable (Way) -> Void = { _ in }
+    ) {
         self.id = id
         self.since = since
-        requests = Way(to: id)
-        responses = Way(to: id)
+        requests = Way(to: id, startTask: ask)
+        responses = Way(to: id, startTask: answer)
         state = NIOLockedValueBox(State(ledger: Ledger(limits: limits)))
     }
 
@@ -40,10 +46,5 @@ final class ExchangePeer: Sendable {
             return state.offences
         }
         return offences & (offences - 1) == 0 ? offences : nil
-    }
-
-    func end() {
-        requests.end()
-        responses.end()
     }
 }

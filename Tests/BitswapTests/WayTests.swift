@@ -1,41 +1,72 @@
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import Bitswap
 
 @Suite struct WayTests {
-    /// How often the task of the way is woken by what was done; raising twice before it looks is once.
-    private func wakes(of way: Way) async -> Int {
-        way.end()
-        var count = 0
-        for await _ in way.wake.raised { count += 1 }
-        return count
-    }
+    private let starts = NIOLockedValueBox(0)
 
-    @Test func whoComesSecondIsSeenToByTheFirst() async {
-        let way = Way(to: peer(1))
+    private func way() -> Way { Way(to: peer(1)) { [starts] _ in starts.withLockedValue { $0 += 1 } } }
+
+    private var started: Int { starts.withLockedValue { $0 } }
+
+    @Test func whoComesSecondIsSeenToByTheFirst() {
+        let way = way()
         #expect(way.take())
         #expect(!way.take())
+        #expect(started == 0)
         way.release()
+        #expect(started == 1)
         #expect(way.take(), "it is free again")
         way.release()
-        #expect(await wakes(of: way) == 1)
+        #expect(started == 1)
     }
 
-    @Test func nobodyIsWokenForNothing() async {
-        let way = Way(to: peer(1))
-        #expect(way.take())
-        way.release()
-        #expect(await wakes(of: way) == 0)
-    }
-
-    @Test func whatIsLeftIsForTheTask() async {
-        let way = Way(to: peer(1))
+    @Test func whatIsLeftIsForTheTask() {
+        let way = way()
         #expect(way.take())
         way.release(lookAgain: true)
-        #expect(await wakes(of: way) == 1)
+        #expect(started == 1)
+    }
+
+    @Test func thereIsOneTaskWhileThereIsSomethingToDo() {
+        let way = way()
+        way.wake()
+        way.wake()
+        way.wake()
+        #expect(started == 1)
+        #expect(way.looksAgain(), "it was woken while it ran")
+        #expect(!way.looksAgain())
+        way.wake()
+        #expect(started == 2, "the first one was over")
+        #expect(!way.looksAgain())
+    }
+
+    @Test func nothingIsStartedForAPeerThatIsGone() {
+        let way = way()
+        way.wake()
+        way.wake()
+        way.end()
+        #expect(!way.looksAgain())
+        way.wake()
+        #expect(started == 1)
+        #expect(!way.take())
+    }
+
+    @Test(arguments: [false, true]) func nobodyHasAWayThatHasEnded(isTaken: Bool) {
+        let way = way()
+        let frees = NIOLockedValueBox(0)
+        if isTaken { #expect(way.take()) }
+        way.end { frees.withLockedValue { $0 += 1 } }
+        #expect(frees.withLockedValue { $0 } == (isTaken ? 0 : 1))
+        #expect(!way.take())
+        if isTaken { way.release(lookAgain: true) }
+        #expect(frees.withLockedValue { $0 } == 1)
+        #expect(!way.take())
+        #expect(started == 0)
     }
 
     @Test func aWayThatIsNotOpenHasNoIdleOutlet() {
-        #expect(Way(to: peer(1)).idleOutlet == nil)
+        #expect(way().idleOutlet == nil)
     }
 }

@@ -4,8 +4,8 @@ import NIOCore
 import PeerIdentity
 import NIOConcurrencyHelpers
 
-/// The way out of our wants: one task per peer, woken when there is something to ask of it or to take back; a few wants for a
-/// peer whose way is free go out at once, without it.
+/// The way out of our wants: one task per peer, started when there is something to ask of it or to take back; a few wants for
+/// a peer whose way is free go out at once, without it.
 extension Exchange {
     private static let entriesPerMessage = 1_024
     /// The same while peers have not taken more than all of them may leave.
@@ -17,12 +17,13 @@ extension Exchange {
     /// How often a way is tried that cannot be opened, each time after twice the time.
     private static let attempts = 3
 
-    /// Asks one peer for blocks until it is gone.
-    func ask(_ peer: ExchangePeer) async {
+    /// Asks one peer for blocks until there is nothing more to be asked.
+    func ask(_ way: Way) async {
+        guard let peer = peers.withLockedValue({ $0[way.peer] }), peer.requests === way else { return }
         var failures = 0
-        for await _ in peer.requests.wake.raised {
-            guard peer.requests.take() else { continue }
-            defer { peer.requests.release() }
+        repeat {
+            guard way.take() else { continue }
+            defer { way.release() }
             do {
                 while client.withLockedValue({ $0.hasEntries(for: peer.id) }),
                     let limit = entriesPerMessage(to: peer)
@@ -40,12 +41,12 @@ extension Exchange {
                 do { try await time.sleep(.seconds(1 << failures)) } catch { return }
                 revive(peer)
             }
-        }
+        } while way.looksAgain()
     }
 
     /// Asks a peer for a few blocks now, if the way to it is open and free; else lets its task do it.
     func askSoon(_ peer: ExchangePeer) {
-        guard let outlet = peer.requests.idleOutlet, peer.requests.take() else { return peer.requests.wake.raise() }
+        guard let outlet = peer.requests.idleOutlet, peer.requests.take() else { return peer.requests.wake() }
         _ = sendWantlist(to: peer, limit: Self.fewEntries, on: outlet)
         peer.requests.release(lookAgain: client.withLockedValue { $0.hasEntries(for: peer.id) })
     }

@@ -4,9 +4,9 @@ import PeerIdentity
 
 /// One way out to a peer: a stream that is opened when there is something to send, and again after it was lost.
 ///
-/// What we want of a peer and what we give it go on two ways, so that neither waits for the other. Each has a task, which
-/// ``wake`` wakes; what is quickly done, whoever finds it does at once, instead of waking the task. Whichever it is has the
-/// way to itself, between ``take()`` and ``release(lookAgain:)``.
+/// What we want of a peer and what we give it go on two ways, so that neither waits for the other. What is quickly done,
+/// whoever finds it does at once; for everything else a task is started, which ends when nothing is left, so that a peer
+/// that is idle has none. Whichever it is has the way to itself, between ``take()`` and ``release(lookAgain:)``.
 final class Way: Sendable {
     private struct State {
         var outlet: (any ExchangeOutlet)?
@@ -15,14 +15,45 @@ final class Way: Sendable {
         var isTaken = false
         /// Somebody has found something to send since it was taken.
         var mustLookAgain = false
+        var task = TaskState.none
+        /// The way has ended, and this is to be called when nobody has it any more.
+        var whenFree: (@Sendable () -> Void)?
     }
 
-    /// Raised when there may be something to send.
-    let wake = Signal()
-    private let peer: PeerID
+    private enum TaskState { case none, runs, looksAgain }
+
+    let peer: PeerID
+    private let startTask: @Sendable (Way) -> Void
     private let state = NIOLockedValueBox(State())
 
-    init(to peer: PeerID) { self.peer = peer }
+    /// - Parameter startTask: starts a task that sends what there is, and again while it ``looksAgain()``.
+    init(to peer: PeerID, startTask: @escaping @Sendable (Way) -> Void) {
+        self.peer = peer
+        self.startTask = startTask
+    }
+
+    // MARK: The task
+
+    /// Says that there may be something to send, which the task is to see to.
+    func wake() {
+        let isStarted = state.withLockedValue { state in
+            guard !state.hasEnded else { return false }
+            defer { state.task = state.task == .none ? .runs : .looksAgain }
+            return state.task == .none
+        }
+        if isStarted { startTask(self) }
+    }
+
+    /// Whether the task is to look once more. If not it is over, and whoever wakes the way next starts another.
+    func looksAgain() -> Bool {
+        state.withLockedValue { state in
+            let looksAgain = state.task == .looksAgain && !state.hasEnded
+            state.task = looksAgain ? .runs : .none
+            return looksAgain
+        }
+    }
+
+    // MARK: Sending
 
     /// Bytes written that the transport has not taken yet.
     var outstandingBytes: Int { state.withLockedValue { $0.outstandingBytes } }
@@ -47,11 +78,14 @@ final class Way: Sendable {
 
     /// - Parameter lookAgain: whether there is something left, for the task.
     func release(lookAgain: Bool = false) {
-        let mustLookAgain = state.withLockedValue { state in
-            defer { (state.isTaken, state.mustLookAgain) = (false, false) }
-            return lookAgain || state.mustLookAgain
+        let (mustLookAgain, whenFree) = state.withLockedValue { state in
+            let whenFree = state.whenFree.take()
+            // For nobody, once that was called.
+            state.isTaken = whenFree != nil
+            defer { state.mustLookAgain = false }
+            return (lookAgain || state.mustLookAgain, whenFree)
         }
-        if mustLookAgain { wake.raise() }
+        if let whenFree { whenFree() } else if mustLookAgain { wake() }
     }
 
     /// The outlet that is open, or a new one.
@@ -83,7 +117,7 @@ final class Way: Sendable {
                 state.outstandingBytes -= count
                 if error != nil, state.outlet === outlet { state.outlet = nil }
             }
-            if completion(error) { wake.raise() }
+            if completion(error) { wake() }
         }
     }
 
@@ -96,12 +130,15 @@ final class Way: Sendable {
     /// Gives up what was written and not taken. The next message opens a new outlet.
     func reset() { state.withLockedValue { $0.outlet.take() }?.reset() }
 
-    func end() {
-        let outlet = state.withLockedValue { state in
+    /// The peer is gone. `whenFree` is called when nobody has the way, at once or later, and nobody has it from then on.
+    func end(whenFree: @escaping @Sendable () -> Void = {}) {
+        let (outlet, isFree) = state.withLockedValue { state in
             state.hasEnded = true
-            return state.outlet.take()
+            let isFree = !state.isTaken
+            if isFree { state.isTaken = true } else { state.whenFree = whenFree }
+            return (state.outlet.take(), isFree)
         }
-        wake.end()
         outlet?.close()
+        if isFree { whenFree() }
     }
 }

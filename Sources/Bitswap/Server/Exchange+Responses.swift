@@ -5,27 +5,19 @@ import NIOCore
 import PeerIdentity
 import NIOConcurrencyHelpers
 
-/// The way out of our answers: one task per peer, woken when there is something for it, that looks wants up, builds
+/// The way out of our answers: one task per peer, started when there is something for it, that looks wants up, builds
 /// messages and hands them to the peer's outlet. A peer that does not drain holds up its own task and nobody else's.
 ///
 /// A peer that wants little, and waits for nothing else, is answered without that: on the thread that its message came on.
 extension Exchange {
-    /// Answers one peer until it is gone.
-    func answer(_ peer: ExchangePeer) async {
-        let turn = schedule.join(peer, now: time.now()) { [self] in giveUp(peer) }
-        peer.state.withLockedValue { $0.turn = turn }
-        await answer(peer, turn)
-        // Nobody else may be at it when the turn ends, nor come to it later.
-        while !peer.responses.take() { await Task.yield() }
-        peer.state.withLockedValue { $0.turn = nil }
-        schedule.leave(turn, now: time.now())
-        peer.responses.release()
-    }
-
-    private func answer(_ peer: ExchangePeer, _ turn: Scheduler.ID) async {
-        for await _ in peer.responses.wake.raised {
-            guard peer.responses.take() else { continue }
-            defer { peer.responses.release() }
+    /// Answers one peer until nothing is left.
+    func answer(_ way: Way) async {
+        guard let peer = peers.withLockedValue({ $0[way.peer] }), peer.responses === way,
+            let turn = peer.state.withLockedValue({ $0.turn })
+        else { return }
+        repeat {
+            guard way.take() else { continue }
+            defer { way.release() }
             do {
                 while try await takeTurn(peer, turn) {}
             } catch {
@@ -33,7 +25,7 @@ extension Exchange {
                 logger.debug("no way to answer a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
                 forgetWants(of: peer, forGood: false)
             }
-        }
+        } while way.looksAgain()
     }
 
     /// Wants that are looked up, and bytes that are read, on a thread that others wait for.
@@ -42,7 +34,7 @@ extension Exchange {
     /// Answers a peer now, if it wants little and its way is open and free; else lets its task do it.
     func answerSoon(_ peer: ExchangePeer) {
         guard let immediateStore, let outlet = peer.responses.idleOutlet, peer.responses.take() else {
-            return peer.responses.wake.raise()
+            return peer.responses.wake()
         }
         let isDone = answerNow(peer, from: immediateStore, on: outlet)
         peer.responses.release(lookAgain: !isDone)
@@ -124,7 +116,7 @@ extension Exchange {
 
     /// The peer has drained nothing for so long that others want for the memory: what is under way to it is dropped, and what
     /// it wanted it must ask again.
-    private func giveUp(_ peer: ExchangePeer) {
+    func giveUp(_ peer: ExchangePeer) {
         logger.debug("a peer takes nothing, and is given up", metadata: ["peer": "\(peer.id)"])
         forgetWants(of: peer, forGood: false)
         peer.responses.reset()

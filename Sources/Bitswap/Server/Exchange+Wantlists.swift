@@ -139,7 +139,7 @@ extension Exchange {
             $0.ledger.available(cid, size: size, now: now, &changes)
         }
         count(changes)
-        if isAwaited { peer.responses.wake.raise() }
+        if isAwaited { peer.responses.wake() }
     }
 
     /// The blocks were gone when they were to be read into an answer.

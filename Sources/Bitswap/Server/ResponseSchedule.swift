@@ -2,15 +2,10 @@ import NIOConcurrencyHelpers
 
 /// The driver of the ``Scheduler``: its lock, its clock, and who is woken when.
 final class ResponseSchedule: Sendable {
-    private struct Member {
-        let peer: ExchangePeer
-        let giveUp: @Sendable () -> Void
-    }
-
     private struct State {
         var scheduler: Scheduler
         /// By their numbers in the scheduler.
-        var members: [Member?] = []
+        var members: [ExchangePeer?] = []
     }
 
     /// While somebody waits, the time is looked at this often at least, and not more often than that.
@@ -27,17 +22,16 @@ final class ResponseSchedule: Sendable {
     /// Bytes of answers under way to all peers.
     var outstandingBytes: Int { state.withLockedValue { $0.scheduler.outstandingBytes } }
 
-    /// A peer's task begins. `giveUp` is called when what is under way to it is to be dropped.
-    func join(_ peer: ExchangePeer, now: Duration, giveUp: @escaping @Sendable () -> Void) -> Scheduler.ID {
+    /// A peer has come.
+    func join(_ peer: ExchangePeer, now: Duration) -> Scheduler.ID {
         state.withLockedValue { state in
             let id = state.scheduler.join(now: now)
-            let member = Member(peer: peer, giveUp: giveUp)
-            if id < state.members.count { state.members[id] = member } else { state.members.append(member) }
+            if id < state.members.count { state.members[id] = peer } else { state.members.append(peer) }
             return id
         }
     }
 
-    /// The peer's task ends; nothing is asked by it any more.
+    /// The peer is gone, and nothing is asked for it any more.
     func leave(_ id: Scheduler.ID, now: Duration) {
         change(now) {
             $0.scheduler.leave(id)
@@ -85,24 +79,25 @@ final class ResponseSchedule: Sendable {
     private func change<Result>(_ now: Duration, _ body: (inout State) -> Result) -> Result {
         let (result, woken) = state.withLockedValue { state in
             let result = body(&state)
-            return (result, state.scheduler.dispatch(now: now).compactMap { state.members[$0]?.peer })
+            return (result, state.scheduler.dispatch(now: now).compactMap { state.members[$0] })
         }
-        for peer in woken { peer.responses.wake.raise() }
+        for peer in woken { peer.responses.wake() }
         return result
     }
 
-    /// Lets time pass for those who wait for bandwidth, or for memory that others do not drain. Until its task is cancelled.
-    func keepTime(_ time: TimeSource, account: Account) async {
+    /// Lets time pass for those who wait for bandwidth, or for memory that others do not drain: what is under way to these is
+    /// to be given up. Until its task is cancelled.
+    func keepTime(_ time: TimeSource, account: Account, giveUp: (ExchangePeer) -> Void) async {
         for await _ in waiting.raised {
             while let due = state.withLockedValue({ $0.scheduler.wakeTime(now: time.now()) }) {
                 let pause = min(max(due - time.now(), Self.shortestSleep), Self.longestSleep)
                 do { try await time.sleep(pause) } catch { return }
                 let now = time.now()
                 let starved = change(now) { state in
-                    state.scheduler.starved(now: now).compactMap { state.members[$0]?.giveUp }
+                    state.scheduler.starved(now: now).compactMap { state.members[$0] }
                 }
                 account.hit(.drainTimeout, times: starved.count)
-                for giveUp in starved { giveUp() }
+                for peer in starved { giveUp(peer) }
             }
         }
     }
