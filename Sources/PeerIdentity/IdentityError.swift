@@ -30,7 +30,7 @@ public struct IdentityError: Error, Sendable, CustomStringConvertible {
         public static let keyAgreementFailed = Code("keyAgreementFailed")
         /// Sealed bytes that were not sealed with this key, nonce and additional data.
         public static let authenticationFailed = Code("authenticationFailed")
-        /// libsodium could not start or refused a call that never fails.
+        /// libsodium could not start, or it or OpenSSL refused a call that never fails.
         public static let cryptoUnavailable = Code("cryptoUnavailable")
     }
 
