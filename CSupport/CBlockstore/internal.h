@@ -59,6 +59,7 @@ struct cbs_store {
     uint64_t reserved;     ///< the file owns its blocks up to here
     bool is_tight;         ///< the map was made to end with the used pages
     bool cannot_reserve;   ///< not on this file system
+    uint64_t fresh;        ///< from here on pages are new since the last sync, and the disk was not told of them
     cbs_writer writer;
 };
 
@@ -73,6 +74,9 @@ void cbs_exclusive_end(cbs_store *store);
 
 /// Gives the map this size, at least that of the pages in use.
 int cbs_set_map(cbs_store *store, uint64_t size);
+
+/// Where the pages end that the newest state has, in bytes of the file.
+uint64_t cbs_used_end(cbs_store *store);
 
 /// Takes over the size that another process gave the map.
 int cbs_adopt_map(cbs_store *store);

@@ -144,6 +144,11 @@ int cbs_set_map(cbs_store *store, uint64_t size) {
     return status;
 }
 
+uint64_t cbs_used_end(cbs_store *store) {
+    MDB_envinfo info;
+    return mdb_env_info(store->env, &info) == MDB_SUCCESS ? ((uint64_t)info.me_last_pgno + 1) * store->page_size : 0;
+}
+
 int cbs_adopt_map(cbs_store *store) { return cbs_set_map(store, 0); }
 
 int cbs_grow(cbs_store *store, uint64_t needed) {
@@ -378,6 +383,7 @@ int cbs_open(const cbs_options *options, cbs_store **out) {
     }
     MDB_envinfo info;
     if (mdb_env_info(store->env, &info) == MDB_SUCCESS) store->last_commit = info.me_last_txnid;
+    store->fresh = cbs_used_end(store);
     *out = store;
     return CBS_OK;
 }
@@ -416,6 +422,7 @@ int cbs_sync(cbs_store *store) {
     int status = cbs_enter(store, NULL);
     if (status != CBS_OK) return status;
     status = store->read_only ? CBS_OK : cbs_status(mdb_env_sync(store->env, 1));
+    store->fresh = cbs_used_end(store);
     cbs_leave(store);
     return status;
 }

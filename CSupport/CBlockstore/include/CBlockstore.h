@@ -4,8 +4,8 @@
 // bytes of a multihash; value: the bytes of the block) and `swift-bitswap` (one record: what this file is, its version,
 // and the sum of all value sizes, kept in the transaction that changes it).
 //
-// Threads. Reading, cbs_read_now, cbs_stat, cbs_sync and cbs_shut may be called from any thread at any time. Writing
-// (cbs_write_…, cbs_grow) belongs to one thread at a time. A transaction stays on the thread that began it. While a
+// Threads. Reading and cbs_shut may be called from any thread at any time. Writing (cbs_write_…, cbs_grow, cbs_sync)
+// belongs to one thread at a time. A transaction stays on the thread that began it. While a
 // thread holds a transaction it must not call any other function of the same store that takes the store itself: growing
 // the map waits until no transaction is open and lets no new one begin.
 //
