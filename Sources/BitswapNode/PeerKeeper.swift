@@ -203,7 +203,7 @@ final class PeerKeeper: Sendable {
         var known = NetworkInterface.all()
         while true {
             do { try await time.sleep(Self.watchInterval) } catch { return }
-            let interfaces = NetworkInterface.all()
+            let interfaces = NetworkInterface.all(within: Self.watchInterval / 2)
             guard interfaces != known else { continue }
             known = interfaces
             swarm.networkChanged(to: interfaces)

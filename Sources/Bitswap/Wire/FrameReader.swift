@@ -7,6 +7,8 @@ import NIOCore
 /// with the bytes that came, never with the length that was announced.
 struct FrameReader {
     private var buffer = ByteBuffer()
+    /// Nobody else holds the buffer.
+    private var isOwn = false
     private let maximum: Int
 
     init(maximum: Int) { self.maximum = maximum }
@@ -17,12 +19,24 @@ struct FrameReader {
     var heldBytes: Int { pendingBytes == 0 ? 0 : buffer.storageCapacity }
 
     mutating func append(_ bytes: ByteBuffer) {
-        if buffer.readableBytes == 0 {
+        guard buffer.readableBytes > 0 else {
             buffer = bytes
-        } else {
-            buffer.discardReadBytes()
-            buffer.writeImmutableBuffer(bytes)
+            isOwn = false
+            return
         }
+        if !isOwn || buffer.writableBytes < bytes.readableBytes { grow(by: bytes.readableBytes) }
+        buffer.writeImmutableBuffer(bytes)
+    }
+
+    /// Makes room, and as much again as has come if the message is that long: the fewer steps there are, the less is copied
+    /// and the less memory is touched.
+    private mutating func grow(by count: Int) {
+        let needed = buffer.readableBytes + count
+        let announced = (try? lengthPrefix()).map { $0.length + $0.prefix } ?? 0
+        var larger = ByteBufferAllocator().buffer(capacity: max(needed, min(announced, 2 * needed)))
+        larger.writeImmutableBuffer(buffer)
+        buffer = larger
+        isOwn = true
     }
 
     /// The next whole message, or nil when more bytes are needed.
@@ -32,6 +46,7 @@ struct FrameReader {
             return nil
         }
         buffer.moveReaderIndex(forwardBy: prefix)
+        isOwn = false
         return buffer.readSlice(length: length)
     }
 
@@ -40,6 +55,7 @@ struct FrameReader {
         guard buffer.readableBytes < buffer.storageCapacity / 4 else { return }
         let few = buffer
         buffer = ByteBuffer()
+        isOwn = false
         if few.readableBytes > 0 { buffer.writeImmutableBuffer(few) }
     }
 

@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import NIOCore
 
 #if canImport(Darwin)
@@ -64,6 +65,19 @@ public struct NetworkInterface: Hashable, Sendable {
             interfaces[index] = interface
         }
         return interfaces.values.sorted { $0.index < $1.index }
+    }
+
+    private static let seen = NIOLockedValueBox<(interfaces: [NetworkInterface], when: ContinuousClock.Instant)?>(nil)
+
+    /// What the machine had at most so long ago: many nodes in one process that look again and again look together.
+    package static func all(within age: Duration) -> [NetworkInterface] {
+        let now = ContinuousClock.now
+        return seen.withLockedValue { seen in
+            if let seen, now - seen.when < age { return seen.interfaces }
+            let interfaces = all()
+            seen = (interfaces, now)
+            return interfaces
+        }
     }
 
     private static func ipAddress(_ pointer: UnsafeMutablePointer<sockaddr>?) -> IPAddress? {
