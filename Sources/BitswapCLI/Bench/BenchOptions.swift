@@ -35,14 +35,15 @@ struct CountsArgument: CheckedArgument {
     }
 }
 
-/// When the store that fetches has a block on the disk.
+/// When the store that fetches has a block on the disk: with its commit, within a second or so, or in the end.
 enum BenchDurability: String, CaseIterable, ExpressibleByArgument {
-    case synced, background
+    case synced, background, unsynced
 
     var durability: LMDBBlockstore.Durability {
         switch self {
         case .synced: .synced
         case .background: .background(interval: .seconds(1))
+        case .unsynced: .background(interval: .seconds(24 * 3600))
         }
     }
 }
