@@ -69,6 +69,30 @@ final class BlockFlow: Sendable {
         var failure: (any Error)?
         var reader: CheckedContinuation<Void, Never>?
         var lastArrival: Duration
+        var shortage: Shortage?
+
+        var isEmpty: Bool { pending.isEmpty && bufferedBytes == 0 }
+
+        /// Whether whoever takes CIDs should look for room again.
+        mutating func endsShortage() -> Bool {
+            guard let shortage, shortage.isOver || isEmpty else { return false }
+            self.shortage = nil
+            return true
+        }
+    }
+
+    /// There was no room: the blocks that are to come, or to be read, before it is worth looking again. What then gets room
+    /// is looked up and asked for together.
+    private struct Shortage {
+        var arrivals: Int
+        var reads: Int
+
+        init(ofBlocks count: Int) {
+            arrivals = max(1, count / 4)
+            reads = arrivals
+        }
+
+        var isOver: Bool { arrivals <= 0 || reads <= 0 }
     }
 
     private let session: Session
@@ -109,8 +133,9 @@ final class BlockFlow: Sendable {
             return state.withLockedValue { state in
                 if state.hasEnded { return nil }
                 let open = state.pending.count
-                if open == 0, state.bufferedBytes == 0 { return true }
-                return open < limit && state.bufferedBytes + (open + 1) * expected <= bytes
+                if state.isEmpty || open < limit && state.bufferedBytes + (open + 1) * expected <= bytes { return true }
+                state.shortage = Shortage(ofBlocks: open + state.arrived.count + state.places.count)
+                return false
             }
         }
         var free = isFree()
@@ -230,8 +255,8 @@ final class BlockFlow: Sendable {
     private func arrive(_ fetched: FetchedBlock, at place: UInt64) {
         let size = fetched.block.bytes.readableBytes
         let now = exchange.time.now()
-        state.withLockedValue { state in
-            guard !state.hasEnded else { return }
+        let isRoom = state.withLockedValue { state in
+            guard !state.hasEnded else { return false }
             state.lastArrival = now
             let isNext = state.bufferedBytes == 0 || (order == .request && place == state.nextPlace)
             let isTooMuch = !isNext && state.bufferedBytes + size > bytes
@@ -244,9 +269,11 @@ final class BlockFlow: Sendable {
                 state.bufferedBytes += size
             }
             if order == .request { state.places[place] = arrival } else { state.arrived.append(arrival) }
+            state.shortage?.arrivals -= 1
+            return state.endsShortage()
         }
         wakeReader()
-        room.raise()
+        if isRoom { room.raise() }
     }
 
     private func fail(_ error: any Error) {
@@ -259,7 +286,7 @@ final class BlockFlow: Sendable {
     // MARK: The reader
 
     private enum Step {
-        case block(Arrival)
+        case block(Arrival, isRoom: Bool)
         case end((any Error)?)
         case wait
     }
@@ -267,8 +294,8 @@ final class BlockFlow: Sendable {
     func next() async throws -> FetchedBlock? {
         while true {
             switch step() {
-            case .block(let arrival):
-                room.raise()
+            case .block(let arrival, let isRoom):
+                if isRoom { room.raise() }
                 guard arrival.isInStoreOnly else { return arrival.fetched }
                 return try await again(arrival.fetched)
             case .end(let error):
@@ -291,7 +318,8 @@ final class BlockFlow: Sendable {
             }
             if let arrival {
                 state.bufferedBytes -= arrival.fetched.block.bytes.readableBytes
-                return .block(arrival)
+                state.shortage?.reads -= 1
+                return .block(arrival, isRoom: state.endsShortage())
             }
             if let failure = state.failure { return .end(failure) }
             if state.hasEnded || state.isFed && state.pending.isEmpty { return .end(nil) }
