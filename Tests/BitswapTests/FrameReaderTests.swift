@@ -49,4 +49,38 @@ import Testing
         reader.append(ByteBuffer(bytes: [UInt8](repeating: 0xff, count: 12)))
         #expect(throws: ExchangeError.self) { try reader.next() }
     }
+
+    /// What is held for a message of 4 MiB, as it comes in pieces of so many bytes, for each byte that has come.
+    @Test(arguments: [(1, 4.0), (1 << 10, 4.0), ((32 << 10) - 1, 4.0), (32 << 10, 16.0), (1 << 20, 4.0)])
+    func memoryFollowsWhatHasCome(_ piece: Int, _ most: Double) throws {
+        let length = 4 << 20
+        var reader = FrameReader(maximum: length)
+        let prefix: [UInt8] = [0x80, 0x80, 0x80, 0x02]
+        let message = prefix + (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        var sizes: Set<Int> = []
+        // The first few thousand pieces tell enough of the smallest.
+        for start in stride(from: 0, to: min(message.count, 4_096 * piece), by: piece) {
+            reader.append(ByteBuffer(bytes: message[start..<min(start + piece, message.count)]))
+            guard let frame = try reader.next() else {
+                #expect(Double(reader.heldBytes) <= max(64, most * Double(reader.pendingBytes)))
+                sizes.insert(reader.heldBytes)
+                continue
+            }
+            #expect(frame.readableBytesView.elementsEqual(message.dropFirst(prefix.count)))
+        }
+        // What comes fast is not copied again and again.
+        if piece >= 32 << 10 { #expect(sizes.count <= 4, "\(sizes)") }
+    }
+
+    /// What was handed out is somebody else's: what comes next is not written into it.
+    @Test func aMessageStaysAsItWasWhenTheNextComes() throws {
+        var reader = FrameReader(maximum: 300)
+        reader.append(ByteBuffer(bytes: bytes[..<100]))
+        reader.append(ByteBuffer(bytes: bytes[100...] + bytes[..<3]))
+        var frames: [ByteBuffer] = []
+        while let frame = try reader.next() { frames.append(frame) }
+        reader.append(ByteBuffer(bytes: bytes[3...]))
+        while let frame = try reader.next() { frames.append(frame) }
+        #expect(frames.map { Array($0.readableBytesView) } == three + three)
+    }
 }

@@ -14,6 +14,32 @@ import Testing
         let reads = Atomic(0)
     }
 
+    /// Past some mebibytes the disk begins with them before they are synced.
+    @Test func muchThatIsNotSyncedStaysWhatItWas() async throws {
+        let directory = try TemporaryDirectory()
+        var configuration = LMDBBlockstore.Configuration()
+        configuration.durability = .background(interval: .seconds(3600))
+        var random = SplitMix64(seed: 40)
+        var blocks: [Block] = []
+        for round in 0..<3 {
+            let store = try LMDBBlockstore(path: directory.file("blocks"), configuration: configuration)
+            for _ in 0..<12 {
+                let some = try (0..<8).map { _ in try random.block(size: 256 << 10) }
+                try await store.put(some)
+                blocks += some
+                // Pages that are free are used again.
+                #expect(try await store.delete(blocks.removeFirst().cid.multihash))
+            }
+            if round == 1 { try await store.flush() }
+            for block in blocks { #expect(try await store.get(block.cid.multihash) == block.bytes) }
+            try await store.close()
+        }
+        let store = try LMDBBlockstore(path: directory.file("blocks"))
+        for block in blocks { #expect(try await store.get(block.cid.multihash) == block.bytes) }
+        #expect(try await store.statistics().blockCount == blocks.count)
+        try await store.close()
+    }
+
     @Test(arguments: [LMDBBlockstore.Durability.synced, .background(interval: .seconds(3600))])
     func keepsBlocksBetweenOpenings(_ durability: LMDBBlockstore.Durability) async throws {
         let directory = try TemporaryDirectory()

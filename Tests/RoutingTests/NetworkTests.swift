@@ -34,6 +34,12 @@ import Testing
         #expect(loopback.networks.contains(IPNetwork(try ip("127.0.0.1"), prefixLength: 8)))
     }
 
+    @Test func whatWasSeenAMomentAgoIsNotLookedUpAgain() throws {
+        let now = NetworkInterface.all(within: .zero)
+        #expect(now == NetworkInterface.all(within: .seconds(60)))
+        #expect(now.contains { $0.isLoopback })
+    }
+
     @Test func unreadEventsAreOneForEachPeer() throws {
         let (a, b) = (try Segment.peer(1), try Segment.peer(2))
         let (first, second) = ([try Multiaddr("/ip4/10.0.0.1/tcp/1")], [try Multiaddr("/ip4/10.0.0.1/tcp/2")])

@@ -15,6 +15,9 @@ import Testing
     private struct Counted: AsyncSequence, Sendable {
         let cids: [CID]
         let taken = NIOLockedValueBox(0)
+        /// When each was.
+        let times = NIOLockedValueBox<[Duration]>([])
+        var now: @Sendable () -> Duration = { .zero }
 
         struct AsyncIterator: AsyncIteratorProtocol {
             let base: Counted
@@ -23,6 +26,7 @@ import Testing
                     taken += 1
                     return taken - 1
                 }
+                base.times.withLockedValue { $0.append(base.now()) }
                 return index < base.cids.count ? base.cids[index] : nil
             }
         }
@@ -93,6 +97,25 @@ import Testing
                 while try await iterator.next() != nil { count += 1 }
                 #expect(count == blocks.count)
             }
+        }
+    }
+
+    /// One by one each would be a look-up and a message of its own.
+    @Test(arguments: [BlockSequence.Order.arrival, .request])
+    func whatIsTakenIsTakenTogether(_ order: BlockSequence.Order) async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            let (server, client) = (simulation.node(), simulation.node())
+            try await server.store.put(blocks)
+            simulation.connect(server, client, Self.link)
+            let cids = Counted(cids: blocks.map(\.cid), now: simulation.timeSource.now)
+            var count = 0
+            try await client.exchange.withSession { session in
+                // Room for 40.
+                for try await _ in session.blocks(for: cids, order: order, bytes: 400_000) { count += 1 }
+            }
+            #expect(count == blocks.count)
+            let times = Set(cids.times.withLockedValue { $0 }).count
+            #expect(times <= blocks.count / 8, "\(times)")
         }
     }
 

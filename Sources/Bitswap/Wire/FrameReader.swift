@@ -56,10 +56,9 @@ struct FrameReader {
 
     /// A few bytes do not keep the memory of the many that they came with.
     private mutating func letGo() {
-        guard buffer.readableBytes < buffer.storageCapacity / 4 else { return }
+        guard !isOwn, buffer.readableBytes < buffer.storageCapacity / 4 else { return }
         let few = buffer
         buffer = ByteBuffer()
-        isOwn = false
         if few.readableBytes > 0 { buffer.writeImmutableBuffer(few) }
     }
 
