@@ -37,7 +37,9 @@ struct FrameReader {
         let needed = buffer.readableBytes + count
         let announced = (try? lengthPrefix()).map { $0.length + $0.prefix } ?? 0
         let expected = count < Self.large ? 2 * needed : 8 * needed
-        var larger = ByteBufferAllocator().buffer(capacity: max(needed, min(announced, expected)))
+        let capacity = max(needed, min(announced, expected))
+        guard !isOwn else { return buffer.reserveCapacity(capacity) }
+        var larger = ByteBufferAllocator().buffer(capacity: capacity)
         larger.writeImmutableBuffer(buffer)
         buffer = larger
         isOwn = true
@@ -59,7 +61,9 @@ struct FrameReader {
         guard !isOwn, buffer.readableBytes < buffer.storageCapacity / 4 else { return }
         let few = buffer
         buffer = ByteBuffer()
-        if few.readableBytes > 0 { buffer.writeImmutableBuffer(few) }
+        guard few.readableBytes > 0 else { return }
+        buffer.writeImmutableBuffer(few)
+        isOwn = true
     }
 
     private func lengthPrefix() throws(ExchangeError) -> (length: Int, prefix: Int)? {
