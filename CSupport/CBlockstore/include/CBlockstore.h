@@ -5,9 +5,9 @@
 // and the sum of all value sizes, kept in the transaction that changes it).
 //
 // Threads. Reading and cbs_shut may be called from any thread at any time. Writing (cbs_write_…, cbs_grow, cbs_sync)
-// belongs to one thread at a time. A transaction stays on the thread that began it. While a
-// thread holds a transaction it must not call any other function of the same store that takes the store itself: growing
-// the map waits until no transaction is open and lets no new one begin.
+// belongs to one thread at a time. A transaction stays on the thread that began it. While a thread holds a transaction it
+// must not call any other function of the same store that takes the store itself: growing the map waits until no
+// transaction is open and lets no new one begin.
 //
 // Processes. Any number of them may have one store open at a time; one process must not open it twice (LMDB forbids it).
 #ifndef CBLOCKSTORE_H
