@@ -21,6 +21,9 @@ let decisionParts: [Part] = [
             guard count == 10_000 else { throw PartFailure() }
         }
     },
+    Part("scheduler: 10 messages for each of 1,000 peers, from asking to drained", countedRounds: 2) {
+        Work { try sendAll(10, toEachOf: 1_000) }
+    },
     Part("session: 10,000 wants and one peer, from asking to stored", countedRounds: 2) {
         let blocks = try madeBlocks(10_000)
         let peers = try madePeers(1)
@@ -59,6 +62,38 @@ private func answerAll(_ entries: [Message.Entry], by ledger: Ledger) -> Int {
         now += .microseconds(10)
     }
     return count
+}
+
+/// Messages of 64 KiB, of which few are under way at a time, so that nearly all peers wait in line.
+private func sendAll(_ messages: Int, toEachOf peerCount: Int) throws {
+    let bytes = 64 << 10
+    var limits = BitswapLimits()
+    limits.outstandingBytes = 64 * bytes
+    var scheduler = Scheduler(limits: limits)
+    var now = Duration.zero
+    var left: [Scheduler.ID: Int] = [:]
+    var underWay: [(peer: Scheduler.ID, since: Duration)] = []
+
+    func ask(_ peer: Scheduler.ID) {
+        let demand = Scheduler.Demand(least: bytes, most: bytes)
+        guard case .granted(let granted) = scheduler.request(peer, demand, now: now) else { return }
+        scheduler.settle(peer, granted: granted, actual: bytes)
+        underWay.append((peer, now))
+    }
+    for _ in 0..<peerCount { left[scheduler.join(now: now)] = messages }
+    for peer in left.keys.sorted() { ask(peer) }
+    var drained = 0
+    while drained < underWay.count {
+        let (peer, since) = underWay[drained]
+        drained += 1
+        now += .microseconds(10)
+        scheduler.drained(
+            peer, bytes: bytes, ahead: scheduler.outstandingBytes(of: peer), since: since, now: now)
+        left[peer, default: 0] -= 1
+        if left[peer, default: 0] > 0 { ask(peer) }
+        for peer in scheduler.dispatch(now: now) { ask(peer) }
+    }
+    guard drained == messages * peerCount else { throw PartFailure() }
 }
 
 private func madeBlocks(_ count: Int) throws -> [Block] {

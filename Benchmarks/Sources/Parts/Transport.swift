@@ -4,7 +4,7 @@ import NIOEmbedded
 @testable import PeerIdentity
 
 /// What secures and multiplexes a connection.
-let transportParts: [Part] = noiseParts + yamuxParts
+let transportParts: [Part] = noiseParts + tlsParts + yamuxParts
 
 // MARK: Noise
 
@@ -74,6 +74,79 @@ private final class Sealing {
         guard let piece = try sealer.finishPiece() else { return }
         if isFirst { sealed.writeImmutableBuffer(piece) }
         sealer.recycle(piece)
+    }
+}
+
+// MARK: TLS
+
+private let tlsParts: [Part] = [
+    Part("TLS: 256 KiB from one end to the other") {
+        let pair = try TLSPair(TLSIdentities())
+        let block = ByteBuffer(bytes: pattern(256 << 10))
+        return Work { try pair.carry(block) }
+    },
+    Part("TLS: 512 pieces of 1 KiB from one end to the other") {
+        let pair = try TLSPair(TLSIdentities())
+        let block = ByteBuffer(bytes: pattern(1 << 10))
+        return Work { for _ in 0..<512 { try pair.carry(block) } }
+    },
+    // Signatures are made with chance.
+    Part("TLS: handshake", isCounted: false) {
+        let identities = try TLSIdentities()
+        return Work { keep(try TLSPair(identities)) }
+    },
+]
+
+private struct TLSIdentities {
+    let client: TLSCredentials
+    let server: TLSCredentials
+
+    init() throws {
+        client = try Self.credentials()
+        server = try Self.credentials()
+    }
+
+    private static func credentials() throws -> TLSCredentials {
+        try TLSCredentials(identity: KeyPair.generate(), muxers: ["/yamux/1.0.0"])
+    }
+}
+
+/// Both ends of a connection without sockets, past their handshake.
+private final class TLSPair {
+    private let client = EmbeddedChannel()
+    private let server = EmbeddedChannel()
+
+    init(_ identities: TLSIdentities) throws {
+        func add(_ credentials: TLSCredentials, _ direction: Connection.Direction, _ channel: EmbeddedChannel) throws {
+            try channel.pipeline.syncOperations.addHandler(
+                TLSHandler(credentials: credentials, direction: direction, now: { 1_700_000_000 }))
+            channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+        }
+        try add(identities.server, .inbound, server)
+        try add(identities.client, .outbound, client)
+        while try pass(client, server) || pass(server, client) {}
+        try carry(ByteBuffer(bytes: [1]))
+    }
+
+    /// Sends bytes from the client to the server.
+    func carry(_ bytes: ByteBuffer) throws {
+        client.writeAndFlush(bytes, promise: nil)
+        _ = try pass(client, server)
+        var count = 0
+        while let part = try server.readInbound(as: ByteBuffer.self) { count += part.readableBytes }
+        guard count == bytes.readableBytes else { throw PartFailure() }
+    }
+
+    /// Whether there was anything to pass on.
+    private func pass(_ sender: EmbeddedChannel, _ receiver: EmbeddedChannel) throws -> Bool {
+        sender.embeddedEventLoop.run()
+        var isAny = false
+        while let bytes = try sender.readOutbound(as: ByteBuffer.self) {
+            try receiver.writeInbound(bytes)
+            isAny = true
+        }
+        receiver.embeddedEventLoop.run()
+        return isAny
     }
 }
 

@@ -7,18 +7,20 @@ struct ResponseWindow {
     static let target: Duration = .milliseconds(100)
 
     private(set) var bytes: Int
-    private let limits: BitswapLimits
+    /// The least that a window is, however slow its peer.
+    let minimum: Int
+    private let maximum: Int
+    private let largestMessage: Int
 
     init(limits: BitswapLimits) {
-        self.limits = limits
-        bytes = min(limits.initialOutstandingBytesPerPeer, limits.outstandingBytesPerPeer)
+        maximum = limits.outstandingBytesPerPeer
+        minimum = min(limits.minimumOutstandingBytesPerPeer, maximum)
+        largestMessage = limits.responseBytes
+        bytes = min(limits.initialOutstandingBytesPerPeer, maximum)
     }
 
-    /// The least that a window is, however slow its peer.
-    var minimum: Int { min(limits.minimumOutstandingBytesPerPeer, limits.outstandingBytesPerPeer) }
-
     /// Bytes that one message aims at: a quarter of the window, so that the next is made while the peer drains the last.
-    var messageBytes: Int { max(min(bytes / 4, limits.responseBytes), min(minimum, limits.responseBytes)) }
+    var messageBytes: Int { min(max(bytes / 4, minimum), largestMessage) }
 
     /// A message was drained `latency` after it had been written as the last of `ahead` bytes.
     mutating func drained(ahead: Int, after latency: Duration) {
@@ -28,7 +30,7 @@ struct ResponseWindow {
         if sustained < ahead {
             bytes = max(minimum, min(bytes, sustained))
         } else if 2 * ahead >= bytes {
-            bytes = max(minimum, min(limits.outstandingBytesPerPeer, 2 * bytes, sustained))
+            bytes = max(minimum, min(maximum, 2 * bytes, sustained))
         }
     }
 

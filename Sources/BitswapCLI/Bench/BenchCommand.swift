@@ -27,7 +27,7 @@ struct BenchCommand: AsyncParsableCommand {
             "Bytes of blocks in each run. (default: 256m, but not more than 65,536 blocks)", valueName: "bytes"))
     var bytes: ByteCountsArgument?
 
-    @Option(help: "When the store that fetches has a block on the disk: with its commit, within a second, or in the end.")
+    @Option(help: "When the store that fetches has a block on the disk: at once, within a second, or at the end.")
     var durability = BenchDurability.synced
 
     @Option(help: ArgumentHelp("Run everything so often, and tell of the run in the middle.", valueName: "count"))

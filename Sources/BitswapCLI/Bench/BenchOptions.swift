@@ -35,7 +35,7 @@ struct CountsArgument: CheckedArgument {
     }
 }
 
-/// When the store that fetches has a block on the disk: with its commit, within a second or so, or in the end.
+/// When the store that fetches has a block on the disk: with its commit, within a second or so, or at the end.
 enum BenchDurability: String, CaseIterable, ExpressibleByArgument {
     case synced, background, unsynced
 
