@@ -90,11 +90,6 @@ private let tlsParts: [Part] = [
         let block = ByteBuffer(bytes: pattern(1 << 10))
         return Work { for _ in 0..<512 { try pair.carry(block) } }
     },
-    // Signatures are made with chance.
-    Part("TLS: handshake", isCounted: false) {
-        let identities = try TLSIdentities()
-        return Work { keep(try TLSPair(identities)) }
-    },
 ]
 
 private struct TLSIdentities {
