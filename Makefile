@@ -17,7 +17,7 @@ SOURCES   := Package.swift Sources $(wildcard Examples Benchmarks) Tests/*Tests 
         consumer proto format lint test-secp256k1 test-tsan test-asan fuzz simulate seeds segment clean packages packages-test
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 build: packages ## the release binary, .build/release/bitswap
 	$(SWIFT) build -c release --product bitswap $(FLAGS)

@@ -202,6 +202,14 @@ int cbs_write_commit(cbs_writer *writer) {
     return status;
 }
 
+int cbs_free_pages(cbs_store *store) {
+    cbs_writer *writer = NULL;
+    int status = cbs_write_begin(store, 0, &writer);
+    if (status != CBS_OK) return status;
+    writer->changed = true;
+    return cbs_write_commit(writer);
+}
+
 bool cbs_write_is_alone(cbs_store *store) {
     if (cbs_enter(store, NULL) != CBS_OK) return false;
     MDB_envinfo info;

@@ -135,7 +135,7 @@ public final class Exchange: Sendable {
         } onCancel: {
             jobs.continuation.finish()
         }
-        perform(client.withLockedValue { $0.abandonAll(.stopped, "the exchange was stopped", now: time.now()) })
+        perform(client.withLockedValue { $0.stop(now: time.now()) })
     }
 
     /// Lets ``run()`` do it, now or when it runs.

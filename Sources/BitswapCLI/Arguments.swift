@@ -105,14 +105,15 @@ struct DurationArgument: CheckedArgument {
     }
 }
 
-/// A number of bytes, with or without a unit: `4096`, `512KiB`, `10MB`, `1.5GiB`.
+/// A number of bytes, with or without a unit: `4096`, `512KiB` or `512k`, `10MB`, `1.5GiB`.
 struct BytesArgument: CheckedArgument {
     let text: String
 
     private static let units: [(String, bytes: Double)] = [
         ("KiB", 1_024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("TiB", 1_099_511_627_776), ("kB", 1e3),
-        ("KB", 1e3),
-        ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("B", 1), ("", 1),
+        ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("B", 1),
+        ("k", 1_024), ("K", 1_024), ("m", 1_048_576), ("M", 1_048_576), ("g", 1_073_741_824), ("G", 1_073_741_824),
+        ("", 1),
     ]
 
     func parse() throws -> Int {
@@ -121,7 +122,7 @@ struct BytesArgument: CheckedArgument {
             number.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }),
             let count = Double(number)
         else {
-            throw ValidationError("\"\(text)\" is not a number of bytes; write 4096, 512KiB, 10MB or 1.5GiB")
+            throw ValidationError("\"\(text)\" is not a number of bytes; write 4096, 256k, 512KiB, 10MB or 1.5GiB")
         }
         guard count * scale <= 1e15 else {
             throw ValidationError("\"\(text)\" is more than any machine has; at most 1000TB are allowed")

@@ -23,7 +23,7 @@ struct Serve: AsyncParsableCommand {
             valueName: "multiaddr"))
     var listen: [AddressArgument] = []
 
-    @Option(help: ArgumentHelp("A peer to connect to at the start.", valueName: "multiaddr"))
+    @Option(help: ArgumentHelp("A peer to stay connected to.", valueName: "multiaddr"))
     var peer: [AddressArgument] = []
 
     @Option(

@@ -22,7 +22,7 @@ public import ServiceLifecycle
 ///
 /// It is a swift-service-lifecycle `Service`: ``run()`` serves until the task is cancelled or a graceful shutdown begins,
 /// then closes every connection and the store. Local blocks can be put and read without it; nothing comes from the network,
-/// and nothing is served, before it runs.
+/// and nothing is served, before it runs. A node that is not run to its end is closed by ``close()``.
 public final class BitswapNode: Service {
     public struct Configuration: Sendable {
         /// Addresses to listen on. Empty: the node only dials. Port 0 is any free port; see ``BitswapNode/addresses``.
@@ -97,9 +97,9 @@ public final class BitswapNode: Service {
             logger: logger)
         keeper = PeerKeeper(
             swarm, isReachable: !configuration.listen.isEmpty, memory: memory, metrics: metrics, logger: logger)
-        let network = SwarmNetwork(swarm, protocolPrefix: configuration.protocolPrefix) { [keeper] peer in
+        let network = SwarmNetwork(swarm, protocolPrefix: configuration.protocolPrefix) { [weak keeper] peer in
             SwarmNetwork.Acquaintance(
-                addresses: keeper.addresses(of: peer), isLocal: keeper.origin(of: peer)?.method == .mdns)
+                addresses: keeper?.addresses(of: peer) ?? [], isLocal: keeper?.origin(of: peer)?.method == .mdns)
         }
         exchange = Exchange(
             store: store, network: network, router: configuration.router, configuration: configuration.exchange,
@@ -144,9 +144,10 @@ public final class BitswapNode: Service {
 
     deinit { listening.fail(NodeError(.stopped, "the node was never run")) }
 
-    /// The addresses that others reach this node on, with its `/p2p/` at the end and real ports.
+    /// The addresses that others reach this node on when it begins to listen, with its `/p2p/` at the end and real ports;
+    /// those of later, as interfaces come and go, are `swarm.listenAddresses`.
     ///
-    /// Suspends until ``run()`` listens; throws what kept it from that.
+    /// Suspends until ``run()`` listens, also when the calling task is cancelled; throws what kept it from that.
     public var addresses: [Multiaddr] {
         get async throws { try await listening.futureResult.get() }
     }
@@ -196,25 +197,33 @@ public final class BitswapNode: Service {
 
     private static let shortestRetry = Duration.seconds(1)
     private static let longestRetry = Duration.seconds(60)
+    /// A connection that ends sooner counts as a failure.
+    private static let shortestConnection = Duration.seconds(10)
 
-    /// Connects to an address, and again whenever the connection is lost, until the task is cancelled; after failures it waits
-    /// for a second, and each time for twice as long, up to a minute.
+    /// Connects to an address, and again whenever the connection is lost, until the task is cancelled; after failures, and
+    /// connections of less than ten seconds, it waits for a second, and each time for twice as long, up to a minute.
     ///
     /// - Parameter failed: called with the first failure, and with the first one after a connection was lost.
     public func stayConnected(to address: Multiaddr, failed: @Sendable (any Error) -> Void = { _ in }) async {
         var delay = Self.shortestRetry
+        var isToldOf = false
         while !Task.isCancelled {
             do {
                 let connection = try await swarm.connect(to: address)
-                delay = Self.shortestRetry
+                let begin = ContinuousClock.now
+                isToldOf = false
                 keeper.met(connection.peer, at: connection.remoteAddress)
                 defer { keeper.left(connection.peer) }
                 let (end, continuation) = AsyncStream.makeStream(of: Never.self)
                 connection.whenClosed.whenComplete { _ in continuation.finish() }
                 for await _ in end {}
+                delay =
+                    begin.duration(to: .now) < Self.shortestConnection
+                    ? min(delay * 2, Self.longestRetry) : Self.shortestRetry
             } catch {
                 guard !Task.isCancelled else { return }
-                if delay == Self.shortestRetry {
+                if !isToldOf {
+                    isToldOf = true
                     logger.info(
                         "could not connect to a peer; trying on",
                         metadata: ["address": "\(address)", "error": "\(error)"])
@@ -227,10 +236,11 @@ public final class BitswapNode: Service {
         }
     }
 
-    private func close() async {
+    /// Closes connections and store, as ``run()`` does at its end; for a node that was not run. Calling it again is harmless.
+    public func close() async {
         await swarm.shutdown()
         do { try await store.close() } catch {
-            logger.info("the store did not close cleanly", metadata: ["error": "\(error)"])
+            logger.warning("The store did not close cleanly", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -225,6 +225,7 @@ final class PeerKeeper: Sendable {
         }
         guard let memory, let peers else { return }
         do { try memory.save(peers) } catch {
+            state.withLockedValue { $0.hasChanged = true }
             logger.info("The peers could not be saved", metadata: ["path": "\(memory.path)", "error": "\(error)"])
         }
     }

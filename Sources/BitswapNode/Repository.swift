@@ -15,6 +15,7 @@ public import PeerIdentity
 ///     blocks/        the LMDB blockstore; several processes may have it open at once
 ///     peers.json     where peers were reached, for the next start
 ///     control.sock   there while a node serves from this repository, mode 0600
+///     serve.lock     held by the node that serves from this repository
 public struct Repository: Sendable, Hashable {
     /// As it was given; not made absolute.
     public let path: String
@@ -26,8 +27,9 @@ public struct Repository: Sendable, Hashable {
     public var peersPath: String { path + "/peers.json" }
     public var controlPath: String { path + "/control.sock" }
 
-    /// Whether there is a key in it: a repository that was made before.
-    public var exists: Bool { access(identityPath, F_OK) == 0 }
+    /// Whether there is a key in it: a repository that was made before. True too where nobody may look: reading it then says
+    /// why it cannot be.
+    public var exists: Bool { access(identityPath, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR) }
 
     /// Makes the directory and a new key in it.
     ///

@@ -38,6 +38,8 @@ final class BlockWriter: Sendable {
         var waiting = CircularBuffer<(byteCount: Int, continuation: CheckedContinuation<Bool, Never>)>()
         var phase = Phase.open
         var closers: [CheckedContinuation<Void, Never>] = []
+        /// The last sync failed, and nobody was told.
+        var failure: BlockstoreError?
 
         init(_ committer: Committer) { self.committer = committer }
 
@@ -59,9 +61,9 @@ final class BlockWriter: Sendable {
         let interval = configuration.durability.interval
         monitor = Monitor(State(Committer(engine: engine, interval: interval)))
         let thread = try StoreThread { [monitor, limits] in
-            BlockWriter.run(monitor, limits)
+            let failure = BlockWriter.run(monitor, limits)
             finish()
-            BlockWriter.end(monitor)
+            BlockWriter.end(monitor, failure)
         }
         thread.detach()
     }
@@ -160,7 +162,9 @@ final class BlockWriter: Sendable {
     }
 
     /// Closes and waits for the end.
-    func close() async {
+    ///
+    /// - Throws: why not all that was committed is known to be on the disk.
+    func close() async throws(BlockstoreError) {
         beginClosing()
         await withCheckedContinuation { continuation in
             let isClosed = monitor.withLock { state in
@@ -169,6 +173,7 @@ final class BlockWriter: Sendable {
             }
             if isClosed { continuation.resume() }
         }
+        if let failure = monitor.withLock({ $0.failure }) { throw failure }
     }
 
     var isOpen: Bool { monitor.withLock { $0.phase == .open } }
@@ -184,7 +189,8 @@ final class BlockWriter: Sendable {
         case finish
     }
 
-    private static func run(_ monitor: Monitor<State>, _ limits: BlockstoreLimits) {
+    /// Works until the store is closed. Returns an error that no caller was told.
+    private static func run(_ monitor: Monitor<State>, _ limits: BlockstoreLimits) -> BlockstoreError? {
         while true {
             var (work, committer) = monitor.wait { (state, deadline) -> (Work, Committer)? in
                 guard let committer = state.committer else {
@@ -204,7 +210,8 @@ final class BlockWriter: Sendable {
                 committer.syncInBackground()
                 release(0, committer, monitor, limits)
             case .finish:
-                return committer.syncInBackground()
+                committer.syncInBackground()
+                return committer.unreported
             }
         }
     }
@@ -259,9 +266,10 @@ final class BlockWriter: Sendable {
         for continuation in admitted { continuation.resume(returning: true) }
     }
 
-    private static func end(_ monitor: Monitor<State>) {
+    private static func end(_ monitor: Monitor<State>, _ failure: BlockstoreError?) {
         let closers = monitor.withLock { state in
             state.phase = .closed
+            state.failure = failure
             defer { state.closers = [] }
             return state.closers
         }

@@ -9,7 +9,7 @@ struct Committer {
     /// When the oldest commit that is not on the disk yet must be.
     private(set) var syncDue: ContinuousClock.Instant?
     /// A sync in the background failed: the next caller is told.
-    private var unreported: BlockstoreError?
+    private(set) var unreported: BlockstoreError?
 
     init(engine: Engine, interval: Duration?) {
         self.engine = engine

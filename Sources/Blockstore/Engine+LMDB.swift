@@ -63,13 +63,22 @@ final class Engine: Sendable {
     var isAlone: Bool { cbs_write_is_alone(store) }
 
     /// Runs `body` in the write transaction and commits it; from one thread at a time. When the map is too small it
-    /// is made larger and `body` runs again from the start.
+    /// is made larger and `body` runs again from the start, and so it does when there was no room but what the last
+    /// transaction freed.
     ///
     /// - Parameter byteCount: the bytes of the file that `body` may take; 0 when it only deletes.
     func write<R>(
         byteCount: Int, _ body: (borrowing WriteTransaction) throws(WriteTransaction.Failure) -> R
     ) throws(BlockstoreError) -> R {
         var isGrown = false
+        var isFreed = false
+        func failed(_ status: CInt) throws(BlockstoreError) {
+            let error = BlockstoreError(status: status, path: path, doing: "written")
+            guard !isFreed, error.code == .diskFull || error.code == .storeFull, cbs_free_pages(store) == CBS_OK else {
+                throw error
+            }
+            isFreed = true
+        }
         while true {
             var writer: OpaquePointer?
             var status = cbs_write_begin(store, UInt64(clamping: byteCount), &writer)
@@ -86,12 +95,13 @@ final class Engine: Sendable {
                 status = error.status
             }
             guard status == CBS_MAP_FULL else {
-                throw BlockstoreError(status: status, path: path, doing: "written")
+                try failed(status)
+                continue
             }
             // The first time by a usual step; if that was not enough, by what is asked and more each time.
             let grown = cbs_grow(store, isGrown ? UInt64(clamping: byteCount) : 0)
             isGrown = true
-            guard grown == CBS_OK else { throw BlockstoreError(status: grown, path: path, doing: "written") }
+            if grown != CBS_OK { try failed(grown) }
         }
     }
 

@@ -64,7 +64,7 @@ public final class LMDBBlockstore: ImmediateBlockstore {
     /// Blocks the calling thread for some file operations.
     ///
     /// - Throws: an error that names the path: `notFound`, `notADirectory`, `permissionDenied`, `readOnly`,
-    ///   `alreadyOpen`, `foreign`, `unsupportedVersion`, `corrupt`, `diskFull`, `inputOutput`.
+    ///   `alreadyOpen`, `foreign`, `unsupportedVersion`, `corrupt`, `diskFull`, `inputOutput`, `tooManyReaders`.
     public init(path: String, configuration: Configuration = Configuration()) throws(BlockstoreError) {
         let directory = try StoreDirectory(claiming: path, mayCreate: !configuration.isReadOnly)
         do throws(BlockstoreError) {
@@ -229,6 +229,6 @@ public final class LMDBBlockstore: ImmediateBlockstore {
     }
 
     public func close() async throws(BlockstoreError) {
-        await writer.close()
+        try await writer.close()
     }
 }

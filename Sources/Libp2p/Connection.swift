@@ -135,11 +135,10 @@ public final class Connection: Sendable {
             channel.close(promise: nil)
             return
         }
-        let deadline = eventLoop.scheduleTask(in: TimeAmount(swarm.configuration.closeTimeout)) { [channel] in
-            channel.close(promise: nil)
-        }
+        let limit = TimeAmount(swarm.configuration.closeTimeout)
+        let deadline = eventLoop.scheduleTask(in: limit) { [channel] in channel.close(promise: nil) }
         channel.closeFuture.whenComplete { _ in deadline.cancel() }
-        muxer.close()
+        muxer.close(within: limit)
     }
 
     /// The peer takes no more streams; the open ones go on.

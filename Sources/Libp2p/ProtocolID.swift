@@ -1,6 +1,4 @@
 /// The name of a protocol in multistream-select, as `/ipfs/bitswap/1.2.0`.
-///
-/// Two names are the same protocol exactly if their bytes are equal.
 public struct ProtocolID: Hashable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
     /// The name.
     public let name: String

@@ -65,7 +65,7 @@ public final class Stream {
     /// Queues bytes. They go out after the next ``flush()``.
     ///
     /// - Parameter promise: succeeds when the last byte was written to the socket; fails with a ``Libp2pError`` if the
-    ///   stream ends before.
+    ///   stream ends before, or with an error of NIO's if the connection breaks while they are written.
     public func write(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>? = nil) {
         eventLoop.assertInEventLoop()
         guard owner != nil, !isFinishing else {

@@ -95,8 +95,10 @@ import Testing
     }
 
     @Test func listsOfNumbersAreChecked() throws {
-        #expect(try ByteCountsArgument(text: "29,1k,256K,1m,2g").value() == [29, 1 << 10, 256 << 10, 1 << 20, 2 << 30])
-        for text in ["", ",", "0", "-1k", "1.5k", "1t", "1k,", "k", "99999999999g"] {
+        #expect(
+            try ByteCountsArgument(text: "29,1k,256K,1.5m,2g,1MB").value()
+                == [29, 1 << 10, 256 << 10, 3 << 19, 2 << 30, 1_000_000])
+        for text in ["", ",", "0", "-1k", "0.1", "1t", "1k,", "k", "99999999999g"] {
             #expect(throws: ValidationError.self, "\(text)") { try ByteCountsArgument(text: text).value() }
         }
         #expect(try CountsArgument(text: "1,8,100").value() == [1, 8, 100])

@@ -319,6 +319,77 @@ import Testing
         #expect(taken.type(of: cid("a")) == .block)
     }
 
+    @Test mutating func whatWasAskedForOnALostWayMayStillCome() {
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.effects.merge(it.client.outletLost(peer(1), now: it.now))
+        #expect(it.deliver("a", from: 1) == .wanted(cid("a")), "it was on its way")
+        #expect(it.take(1).type(of: cid("a")) == nil, "and is not asked for again")
+        #expect(it.deliver("a", from: 1) == .alreadyHere)
+        #expect(it.deliver("b", from: 1) == .unrequested)
+    }
+
+    @Test mutating func whatWasAskedForMayComeWhileThereIsNoWayToAsk() {
+        it.connect(1)
+        it.want(cid("a"))
+        it.take(1)
+        it.effects.merge(it.client.disconnected(peer(1), isGone: false, now: it.now))
+        it.effects.merge(it.client.revived(peer(1), now: it.now))
+        #expect(it.deliver("a", from: 1) == .wanted(cid("a")))
+        #expect(it.take(1).type(of: cid("a")) == nil)
+        // On a new connection nothing of the old one comes.
+        it.want(cid("b"))
+        it.take(1)
+        it.disconnect(1)
+        it.connect(1)
+        #expect(it.deliver("b", from: 1) == .unrequested)
+    }
+
+    @Test mutating func whatCameAfterItWasTakenBackAndWantedAgainIsNotAskedForOnceMore() {
+        it.connect(1)
+        let waiter = it.want(cid("a"))
+        it.take(1)
+        it.abandon(waiter)
+        #expect(it.take(1).cancels == [cid("a")])
+        it.want(cid("a"))
+        #expect(it.deliver("a", from: 1) == .wanted(cid("a")))
+        #expect(it.take(1).isEmpty)
+    }
+
+    @Test mutating func aPeerOfAnOlderVersionWhoseWayOpensLateIsAskedAgain() {
+        it.connect(1)
+        it.want(cid("a"))
+        it.pass(.milliseconds(1_100))
+        #expect(it.take(1, .v1_1_0).isEmpty, "it was given up, and knows no questions")
+        var isAsked = false
+        for _ in 0..<60 where !isAsked {
+            it.pass(.milliseconds(500))
+            isAsked = it.take(1, .v1_1_0).type(of: cid("a")) == .block
+        }
+        #expect(isAsked)
+    }
+
+    @Test func quietQuestionsMakeRoomForOthersAndCanBeAskedAgain() {
+        var queue = PeerWants()
+        func take() -> PeerWants.Taken { queue.take(limit: 99, outstanding: 8, version: .v1_2_0, now: .zero) }
+        let old = (0..<6).map { cid("\($0)") }
+        for cid in old { queue.want(cid, .block) }
+        #expect(take().cids(.block) == old)
+        for cid in old { #expect(queue.answered(cid.multihash, has: false) != nil) }
+        #expect(take().cancels == old)
+        #expect(take().cids(.have) == old, "quietly")
+        let new = (6..<9).map { cid("\($0)") }
+        for cid in new { queue.want(cid, .have) }
+        let taken = take()
+        #expect(taken.cids(.have) == new)
+        #expect(taken.cancels == Array(old.prefix(3)), "the oldest")
+        queue.restore(old[0])
+        queue.restore(old[5])
+        #expect(queue.hasPending)
+        #expect(take().cids(.have) == [old[0]], "the other one is known to it")
+    }
+
     @Test mutating func answersToNoQuestionAreForgotten() {
         it.connect(1)
         it.have(cid("a"), from: 1)

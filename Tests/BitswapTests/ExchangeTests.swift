@@ -1,4 +1,5 @@
 import Blockstore
+import Libp2p
 import Logging
 import Multiformats
 import NIOCore
@@ -190,6 +191,60 @@ import Testing
                 #expect(error?.code == .stopped || error?.code == .cancelled)
             }
             while client.exchange.wantlist.isEmpty { await Task.yield() }
+            group.cancelAll()
+        }
+        // Nor does a later one wait for somebody who never comes.
+        let error = await #expect(throws: ExchangeError.self) { try await client.exchange.want(cid("elsewhere")) }
+        #expect(error?.code == .stopped)
+        await client.exchange.withSession { session in
+            _ = await #expect(throws: ExchangeError.self) {
+                for try await _ in session.blocks(for: [cid("elsewhere")]) {}
+            }
+        }
+        try await client.store.put(block("here"))
+        #expect(try await client.exchange.want(cid("here")).source == .local)
+    }
+
+    @Test func blocksWithLongHashesAreExchangedAndDenied() async throws {
+        let (server, client) = (node(1), node(2))
+        let blocks = try [100, 5_000].map { try Block(ByteBuffer(repeating: 7, count: $0), hash: .sha2_512) }
+        let absent = try Block(ByteBuffer(string: "absent"), hash: .sha2_512).cid
+        try await server.store.put(blocks)
+        try await running(server, client) {
+            network.connect(server.id, client.id)
+            for block in blocks {
+                let fetched = try await client.exchange.want(block.cid)
+                #expect(fetched.block == block)
+            }
+            let error = await #expect(throws: ExchangeError.self) {
+                try await client.exchange.want(absent, providers: .only([Provider(server.id)]))
+            }
+            #expect(error?.code == .notFound)
+        }
+    }
+
+    @Test func aPeerThatIsConnectedAndCannotBeAskedIsGivenUpInTheEnd() async throws {
+        /// Connections stand, and no stream can be opened on them.
+        struct Mute: ExchangeNetwork {
+            func open(to peer: PeerID) async throws -> any ExchangeOutlet { throw ExchangeError(.stopped, "no stream") }
+            func connect(to provider: Provider) async throws {}
+        }
+        let exchange = Exchange(
+            store: MemoryBlockstore(), network: Mute(), time: clock.timeSource, logger: Logger(label: "test"))
+        exchange.connected(peer(1))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await exchange.run() }
+            let outcome = NIOLockedValueBox<ExchangeError?>(nil)
+            group.addTask {
+                do throws(ExchangeError) {
+                    _ = try await exchange.want(cid("a"), providers: .only([Provider(peer(1))]))
+                } catch { outcome.withLockedValue { $0 = error } }
+            }
+            try await eventually("the want ends") {
+                clock.advance(by: .seconds(1))
+                return outcome.withLockedValue { $0 } != nil
+            }
+            #expect(outcome.withLockedValue { $0?.code } == .notFound)
             group.cancelAll()
         }
     }

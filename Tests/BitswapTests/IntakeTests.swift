@@ -143,10 +143,54 @@ import Testing
         }
     }
 
+    @Test func whenTheStoreHasCaughtUpTimeBringsBackTheBandwidth() async throws {
+        let intake = intake(bytes: 100_000, download: 100_000)
+        let window = Window()
+        #expect(intake.unstored(60_000), "memory is short")
+        try await whileTimePasses(intake) {
+            #expect(!intake.received(75_000, from: peer(1)), "bandwidth as well: that is no news")
+            #expect(!intake.admits(window, of: peer(1)))
+            // Whoever keeps the time has seen that there is nothing to wait for yet.
+            for _ in 0..<20 {
+                clock.advance(by: .milliseconds(1))
+                await Task.yield()
+            }
+            #expect(!intake.unstored(-60_000), "bandwidth is still short")
+            try await eventually("it opens") {
+                clock.advance(by: .milliseconds(50))
+                return !intake.isShut
+            }
+            #expect(window.releases.withLockedValue { $0 } == 1)
+        }
+    }
+
+    @Test func aWindowWaitsOnceHoweverOftenItIsTried() {
+        let intake = intake(bytes: 100_000)
+        let windows = (0..<3).map { _ in Window() }
+        #expect(intake.unstored(50_001))
+        for _ in 0..<100 {
+            for window in windows { #expect(!intake.admits(window, of: peer(1))) }
+        }
+        #expect(intake.unstored(-50_001))
+        #expect(windows.map { $0.releases.withLockedValue { $0 } } == [1, 1, 1])
+        #expect(intake.unstored(50_001))
+        #expect(!intake.admits(windows[0], of: peer(1)), "and again")
+        #expect(intake.unstored(-50_001))
+        #expect(windows.map { $0.releases.withLockedValue { $0 } } == [2, 1, 1])
+    }
+
     @Test func aPeerThatIsGoneIsForgotten() {
         let intake = intake(perPeer: 100_000)
         #expect(intake.received(75_000, from: peer(1)))
+        weak var left: Window?
+        do {
+            let window = Window()
+            left = window
+            #expect(!intake.admits(window, of: peer(1)))
+        }
+        #expect(left != nil)
         intake.forget(peer(1))
+        #expect(left == nil)
         #expect(intake.shutPeers.isEmpty)
         #expect(!intake.received(20_000, from: peer(1)))
     }

@@ -389,6 +389,33 @@ import Testing
         #expect(ledger.heldBytes == cid("a").wantBytes + 96)
     }
 
+    @Test mutating func presencesWithLongCIDsAreSaidAlthoughTheyTakeMoreThanWasAskedFor() throws {
+        func long(_ byte: UInt8) throws -> CID {
+            CID(codec: .raw, multihash: try Multihash(code: .sha2_512, digest: [UInt8](repeating: byte, count: 64)))
+        }
+        let entries = [
+            Message.Entry(cid: try long(1), kind: .want(.block, sendDontHave: true)),
+            Message.Entry(cid: try long(2), kind: .want(.have, sendDontHave: true)),
+            Message.Entry(cid: try long(3), kind: .want(.block, sendDontHave: true)),
+        ]
+        _ = ledger.apply(entries, isFull: false, now: .zero)
+        let items = ledger.takeLookups(limit: 9)
+        _ = ledger.resolve(items, sizes: [nil, 5_000, 300], now: .zero, room: .max)
+        var said: (blocks: [CID], haves: [CID], dontHaves: [CID]) = ([], [], [])
+        for _ in 0..<3 where ledger.demand().most > 0 {
+            let envelope = ledger.next(budget: ledger.demand().least, version: .v1_2_0)
+            #expect(!envelope.isEmpty)
+            said.blocks += envelope.blocks.map(\.cid)
+            said.haves += envelope.haves.map(\.cid)
+            said.dontHaves += envelope.dontHaves.map(\.cid)
+            ledger.sent(envelope)
+        }
+        #expect(said.blocks == [entries[2].cid])
+        #expect(said.haves == [entries[1].cid])
+        #expect(said.dontHaves == [entries[0].cid])
+        #expect(ledger.demand().most == 0)
+    }
+
     @Test mutating func aSubscriptionWhoseBlockComesTakesTheRoomOfAWant() {
         ledger = limited(wants: 2)
         wants([entry("absent", priority: 5), entry("low", priority: 1)])

@@ -85,4 +85,23 @@ import Testing
         #expect(message.unreadable == 1)
         #expect(message.entries.map(\.cid) == [cid("a")])
     }
+
+    @Test func aDecoderKeepsLittleOfTheMemoryThatALargeMessageTook() throws {
+        var decoder = MessageDecoder(limits: BitswapLimits())
+        func decode(_ count: Int) throws {
+            // So many empty presences, two bytes each.
+            var body = ByteBuffer()
+            for _ in 0..<count { body.writeBytes([0x22, 0]) }
+            #expect(try decoder.decode(body).unreadable == count)
+        }
+        try decode(1_000)
+        let kept = decoder.heldBytes
+        #expect(kept > 0 && kept <= 64 << 10)
+        try decode(1_000)
+        #expect(decoder.heldBytes == kept)
+        try decode(20_000)
+        #expect(decoder.heldBytes == 0)
+        try decode(10)
+        #expect(decoder.heldBytes > 0)
+    }
 }

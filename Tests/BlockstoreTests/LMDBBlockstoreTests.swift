@@ -167,6 +167,52 @@ import Testing
         try await store.close()
     }
 
+    @Test func whatIsDeletedFromAFullStoreMakesRoomAtOnce() async throws {
+        let directory = try TemporaryDirectory()
+        var configuration = LMDBBlockstore.Configuration()
+        configuration.initialMapSize = 64 << 10
+        configuration.maximumMapSize = 3 << 20
+        let store = try LMDBBlockstore(path: directory.file("blocks"), configuration: configuration)
+        var random = SplitMix64(seed: 26)
+        var stored: [Block] = []
+        await expect(.storeFull) {
+            while true {
+                let block = try random.block(size: 500_000)
+                try await store.put(block)
+                stored.append(block)
+            }
+        }
+        for _ in 0..<5 {
+            #expect(try await store.delete(stored.removeFirst().cid.multihash))
+            let block = try random.block(size: 500_000)
+            try await store.put(block)
+            stored.append(block)
+            await expect(.storeFull) { try await store.put(random.block(size: 500_000)) }
+        }
+        for block in stored { #expect(try await store.get(block.cid.multihash) == block.bytes) }
+        try await store.close()
+    }
+
+    #if os(Linux)
+        @Test func aLastSyncThatFailsIsToldByClosing() async throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("blocks")
+            var configuration = LMDBBlockstore.Configuration()
+            configuration.durability = .background(interval: .seconds(3600))
+            let store = try LMDBBlockstore(path: path, configuration: configuration)
+            var random = SplitMix64(seed: 27)
+            try await store.put(random.block(size: 2000))
+            // A pipe in place of the file cannot be synced.
+            let pipe = Pipe()
+            for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
+                let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(name)")
+                guard target == path + "/data.mdb", let descriptor = Int32(name) else { continue }
+                #expect(dup2(pipe.fileHandleForWriting.fileDescriptor, descriptor) == descriptor)
+            }
+            for _ in 0..<2 { await expect(.inputOutput) { try await store.close() } }
+        }
+    #endif
+
     @Test func storesManyBlocksOfAllSizesInOneCall() async throws {
         let directory = try TemporaryDirectory()
         var configuration = LMDBBlockstore.Configuration()

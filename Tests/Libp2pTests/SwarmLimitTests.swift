@@ -33,6 +33,20 @@ struct SwarmLimitTests {
         }
     }
 
+    @Test("Handshakes under way from one address: the limit, one past it, and room again")
+    func pendingHandshakesPerSource() async throws {
+        try await withNodes({ $0.limits.pendingInboundHandshakesPerSource = 1 }) { server, client in
+            let address = try await server.listen()
+            let guest = try await guest(of: server, at: address, expecting: 1)
+            #expect(await libp2pError { _ = try await client.swarm.connect(to: address) } != nil)
+            try await guest.close()
+            try await until { server.held[0] == 0 }
+            // Who is done with the handshake is not counted.
+            _ = try await client.swarm.connect(to: address)
+            _ = try await client.swarm.connect(to: try #require(address.removingPeer()))
+        }
+    }
+
     @Test("A guest that never finishes its handshake is shown out")
     func slowGuest() async throws {
         try await withNodes({ $0.handshakeTimeout = .milliseconds(50) }) { server, _ in
@@ -185,6 +199,7 @@ struct ConnectionLedgerTests {
         limits.connectionsPerPeer = 3
         limits.inboundConnectionsPerSource = 4
         limits.pendingInboundHandshakes = 3
+        limits.pendingInboundHandshakesPerSource = 2
         var ledger = ConnectionLedger(limits: limits)
         var generator = SplitMix(seed: 5)
         let peers = try (0..<3).map { _ in try KeyPair.generate().peerID }
@@ -217,11 +232,17 @@ struct ConnectionLedgerTests {
             #expect(ledger.pendingInbound <= limits.pendingInboundHandshakes)
             #expect(ledger.byPeer.values.allSatisfy { $0 <= limits.connectionsPerPeer })
             #expect(ledger.bySource.values.allSatisfy { $0 <= limits.inboundConnectionsPerSource })
+            #expect(ledger.pendingBySource.values.allSatisfy { $0 <= limits.pendingInboundHandshakesPerSource })
+            #expect(ledger.pendingBySource.values.reduce(0, +) == ledger.pendingInbound)
         }
-        #expect(refusals == ["connections", "inbound_connections", "source", "pending_handshakes", "peer"])
+        let kinds: Set = [
+            "connections", "inbound_connections", "source", "pending_handshakes", "pending_handshakes_of_source",
+            "peer",
+        ]
+        #expect(refusals == kinds)
         for ticket in tickets { ledger.release(ticket) }
         #expect(ledger.total == 0 && ledger.inbound == 0 && ledger.pendingInbound == 0)
-        #expect(ledger.bySource.isEmpty && ledger.byPeer.isEmpty)
+        #expect(ledger.bySource.isEmpty && ledger.pendingBySource.isEmpty && ledger.byPeer.isEmpty)
     }
 
     @Test("IPv6 addresses of one /64 are one source, IPv4 addresses are each their own")

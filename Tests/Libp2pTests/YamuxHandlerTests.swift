@@ -414,4 +414,69 @@ import Testing
         #expect(!side.channel.isActive)
         #expect(side.closedWith == [.limitReached])
     }
+
+    @Test func aStreamIsNotOpenedByTheControlFrameThatEndsTheConnection() throws {
+        var configuration = YamuxConfiguration()
+        configuration.limits.controlBytes = 120
+        for protocols in [[echo], ["/one/1.0.0", echo]] {
+            let side = try YamuxSide(.client, configuration: configuration)
+            _ = try side.sentFrames()
+            side.setWritable(false)
+            for value in 0..<10 { try side.feed(YamuxHeader(.ping, .syn, value: UInt32(value))) }
+            let handler = RecordingHandler()
+            let outcome = side.open(protocols, handler)
+            side.loop.run()
+            #expect(outcome.code == .connectionClosed)
+            #expect(handler.events.isEmpty)
+            #expect(side.muxer.streamCount == 0)
+            #expect(side.closedWith == [.limitReached])
+        }
+    }
+
+    @Test func theGoAwayHasTheTimeThatItIsGiven() throws {
+        let side = try YamuxSide(.client)
+        _ = try side.sentFrames()
+        // Nothing is written out.
+        final class Stuck: ChannelOutboundHandler {
+            typealias OutboundIn = ByteBuffer
+            func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+                context.eventLoop.scheduleTask(in: .hours(1)) { promise?.succeed() }
+            }
+        }
+        try side.channel.pipeline.syncOperations.addHandler(Stuck(), position: .first)
+        side.muxer.close(within: .seconds(10))
+        side.loop.advanceTime(by: .seconds(9))
+        #expect(side.channel.isActive)
+        side.loop.advanceTime(by: .seconds(1))
+        #expect(!side.channel.isActive)
+    }
+
+    @Test func pingsThatAreNotWholeDoNotPileUp() throws {
+        let pair = try YamuxPair()
+        let responder = PingResponder()
+        pair.server.inbound = { $0 == .ping ? .accept(responder) : .unknown }
+        let handler = RecordingHandler()
+        _ = pair.client.open([.ping], handler)
+        try pair.settle()
+        let stream = try #require(handler.stream)
+        // One byte is always left.
+        stream.writeAndFlush(ByteBuffer(repeating: 1, count: 33))
+        try pair.settle()
+        for _ in 0..<100 {
+            // In small pieces that arrive together.
+            for _ in 0..<100 { stream.writeAndFlush(ByteBuffer(repeating: 2, count: 32)) }
+            try pair.settle()
+            #expect(responder.pending.readableBytes == 1)
+            #expect(responder.pending.storageCapacity <= 4096)
+        }
+        #expect(handler.received.readableBytes == 32 + 100 * 3200)
+        // A slow reader of its echoes holds up what is echoed, not more than a window.
+        pair.server.setWritable(false)
+        for _ in 0..<10 { stream.writeAndFlush(ByteBuffer(repeating: 3, count: 100_000)) }
+        try pair.settle()
+        #expect(responder.pending.readableBytes <= 256 << 10)
+        pair.server.setWritable(true)
+        try pair.settle()
+        #expect(handler.received.readableBytes == (33 + 320_000 + 1_000_000) / 32 * 32)
+    }
 }

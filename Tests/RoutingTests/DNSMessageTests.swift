@@ -86,6 +86,25 @@ import Testing
         #expect(try DNSMessage(question([1, 97, 0xC0, 6])).questions.first?.name == name("a"))
     }
 
+    @Test func asManyJumpsAsAllowedAndOneMore() throws {
+        // A chain of pointers in a record that is skipped, each to the one before it, and a question for its end.
+        func message(_ jumps: Int) throws -> DNSMessage {
+            var bytes: [UInt8] = [0, 0, 0x84, 0, 0, 0, 0, 2, 0, 0, 0, 0]
+            var data: [UInt8] = [1, 97, 0]
+            var target = UInt8(23)
+            for jump in 0..<jumps {
+                data += [0xC0, target]
+                target = UInt8(26 + 2 * jump)
+            }
+            bytes += [0, 0, 99, 0, 1, 0, 0, 0, 9, 0, UInt8(data.count)]
+            bytes += data
+            bytes += [0xC0, target, 0, 99, 0, 1, 0, 0, 0, 9, 0, 0]
+            return try DNSMessage(bytes)
+        }
+        #expect(try message(15).answers.last?.name == name("a"))
+        #expect(throws: DNSError.invalidName) { try message(16) }
+    }
+
     @Test func lengthsThatLieAreRefused() throws {
         let record: [UInt8] = [0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]
         // TXT of 4 bytes whose string says it has 9; of 9 bytes of which there are 4; an A record of 3 bytes.

@@ -105,6 +105,10 @@ int cbs_write_delete(cbs_writer *writer, const void *key, size_t key_size, bool 
 int cbs_write_commit(cbs_writer *writer);
 void cbs_write_abort(cbs_writer *writer);
 
+/// Lets the pages that the last transaction freed be used, by one that changes nothing: LMDB gives them out from the second
+/// one after it. For when there is no other room.
+int cbs_free_pages(cbs_store *store);
+
 /// Whether no other process has written since this one last did, so that none is likely to be waited for.
 bool cbs_write_is_alone(cbs_store *store);
 

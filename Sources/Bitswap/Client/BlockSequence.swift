@@ -181,6 +181,8 @@ final class BlockFlow: Sendable {
             return false
         }
         exchange.callers.whenFinished(waiter) { [self] in finished($0, at: place) }
+        // Who ended it in between has not found that.
+        if state.withLockedValue({ $0.hasEnded }) { exchange.callers.forget([waiter]) }
         unseen.raise()
         return true
     }

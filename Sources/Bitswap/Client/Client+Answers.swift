@@ -100,8 +100,7 @@ extension Client {
     private mutating func received(
         block: Multihash, size: Int, from peer: ClientPeer, now: Duration
     ) -> Expectation {
-        let settlement = peer.queue.settle(block)
-        guard settlement != .unasked else { return .unrequested }
+        guard peer.queue.settle(block) else { return .unrequested }
         let want = want(of: block)
         if let want { peer.forgive(want.id) }
         peer.estimate.received(size, now: now, owesMore: !peer.debts.isEmpty)

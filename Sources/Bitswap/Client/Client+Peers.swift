@@ -30,10 +30,14 @@ extension Client {
         connected(id, as: peers[key(of: id)]?.standing ?? [], now: now)
     }
 
-    /// The peer is gone, or there is no way to it.
-    mutating func disconnected(_ id: PeerID, now: Duration) -> Effects {
-        guard let key = peerKeys[id], peers[key]?.isConnected == true else { return flush(now) }
-        peers[key]?.disconnected()
+    /// The peer is gone, or, if not, there is no way to ask it; what it was asked for before may still come then.
+    mutating func disconnected(_ id: PeerID, isGone: Bool = true, now: Duration) -> Effects {
+        guard let key = peerKeys[id] else { return flush(now) }
+        guard peers[key]?.isConnected == true else {
+            if isGone { peers[key]?.queue = PeerWants() }
+            return flush(now)
+        }
+        peers[key]?.disconnected(isGone: isGone)
         peers[key]?.isListed = false
         connected.removeAll { $0 == key }
         listed.removeAll { $0 == key }

@@ -133,10 +133,11 @@ extension Client {
     private mutating func broadcast(_ want: Want, for session: SessionState, now: Duration) {
         var count = 0
         for key in want.audience {
-            guard let relation = want[key], let peer = peers[key], peer.isConnected, relation.isSent else { continue }
+            guard let relation = want[key], let peer = peers[key], peer.isConnected else { continue }
             if relation.hasStalled { want.update(key) { $0.hasStalled = false } }
-            guard now - relation.sentAt >= timing.searchInterval / 2 else { continue }
+            guard relation.isSent, now - relation.sentAt >= timing.searchInterval / 2 else { continue }
             peer.queue.remind(want.cid.multihash)
+            if relation.answer == .dontHave { peer.queue.restore(want.cid) }
             wake(peer)
             count += 1
         }

@@ -84,6 +84,8 @@ struct Client {
     var observers = 0
     /// Nothing more is asked of anybody for now.
     var isThrottled = false
+    /// Nothing more is asked of anybody.
+    private var isStopped = false
 
     // What a mutation leaves to be settled at its end.
     var effects = Effects()
@@ -202,6 +204,10 @@ struct Client {
     /// The blocks are not in the own store: peers may be asked.
     mutating func open(_ opened: [WaiterID], now: Duration) -> Effects {
         for id in opened {
+            if isStopped {
+                finish(id, .stopped, Self.stopped)
+                continue
+            }
             guard let waiter = waiters[id], let session = sessions[waiter.session] else { continue }
             let want = waiter.want
             guard want.phase != .storing else { continue }
@@ -236,10 +242,14 @@ struct Client {
         return flush(now)
     }
 
-    mutating func abandonAll(_ code: ExchangeError.Code, _ message: String, now: Duration) -> Effects {
-        for waiter in waiters.keys.sorted() { finish(waiter, code, message) }
+    /// Ends all waiters, and from now on those whose blocks are not in the own store.
+    mutating func stop(now: Duration) -> Effects {
+        isStopped = true
+        for waiter in waiters.keys.sorted() { finish(waiter, .stopped, Self.stopped) }
         return flush(now)
     }
+
+    private static let stopped = "the exchange was stopped"
 
     /// Takes back waiters that nobody is to hear of. Returns those that had not ended before.
     mutating func withdraw(_ withdrawn: [WaiterID], now: Duration) -> (live: [WaiterID], effects: Effects) {

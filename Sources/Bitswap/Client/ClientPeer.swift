@@ -89,9 +89,10 @@ final class ClientPeer: @unchecked Sendable {
         return true
     }
 
-    func disconnected() {
+    /// - Parameter isGone: the connection is; else there is just no way to ask it.
+    func disconnected(isGone: Bool) {
         isConnected = false
-        queue = PeerWants()
+        if isGone { queue = PeerWants() } else { queue.forget() }
         debts = [:]
         owedBytes = 0
         claims.removeAll()

@@ -35,13 +35,23 @@ extension Exchange {
             } catch {
                 // No way to this peer: what it owes us is asked of others.
                 logger.debug("no way to ask a peer", metadata: ["peer": "\(peer.id)", "error": "\(error)"])
-                perform(client.withLockedValue { $0.disconnected(peer.id, now: time.now()) })
+                cannotAsk(peer)
                 failures += 1
                 guard failures <= Self.attempts else { continue }
                 do { try await time.sleep(.seconds(1 << failures)) } catch { return }
                 revive(peer)
             }
         } while way.looksAgain()
+    }
+
+    /// There is no way to ask a peer that is connected.
+    private func cannotAsk(_ peer: ExchangePeer) {
+        let effects = peers.withLockedValue { peers in
+            // It may have gone meanwhile, and come again.
+            guard peers[peer.id] === peer else { return Client.Effects() }
+            return client.withLockedValue { $0.disconnected(peer.id, isGone: false, now: time.now()) }
+        }
+        perform(effects)
     }
 
     /// Asks a peer for a few blocks now, if the way to it is open and free; else lets its task do it.

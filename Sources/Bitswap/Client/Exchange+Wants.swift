@@ -141,6 +141,12 @@ extension Exchange {
             client.withLockedValue {
                 $0.dialEnded(provider.peer, isConnected: isConnected, now: time.now())
             })
+        // It was connected all the time, though there was no way to ask it: that is tried again.
+        if isConnected, !client.withLockedValue({ $0.isConnected(provider.peer) }),
+            let known = peers.withLockedValue({ $0[provider.peer] })
+        {
+            revive(known)
+        }
     }
 
     /// Asks the router, until it has told all or the session wants nothing any more.

@@ -47,10 +47,6 @@ struct PeerWants {
 
     var hasPending: Bool { !pending.isEmpty }
     var awaitsAnything: Bool { !told.isEmpty || !grace.isEmpty }
-    /// Wants that the peer knows of or is about to.
-    var count: Int { told.count + pending.count }
-
-    func isTold(_ key: Multihash) -> Bool { told[key] != nil }
 
     mutating func want(_ cid: CID, _ type: WantType) {
         let key = cid.multihash
@@ -125,16 +121,29 @@ struct PeerWants {
         enqueue(known.cid, known.type, isQuiet: false)
     }
 
+    /// A want that the peer has denied is to be known to it again, if others have taken its place.
+    mutating func restore(_ cid: CID) {
+        guard told[cid.multihash] == nil, pending[cid.multihash] == nil else { return }
+        enqueue(cid, .have, isQuiet: true)
+    }
+
     // MARK: Answers
 
-    enum Settlement { case owed, forgiven, unasked }
-
-    /// A block came: whether it was asked for here, now or until a moment ago. The peer forgets the want by itself.
-    mutating func settle(_ key: Multihash) -> Settlement {
-        guard told.removeValue(forKey: key) != nil else { return grace.contains(key) ? .forgiven : .unasked }
+    /// A block came: whether it was asked for here, now or until a moment ago. The peer forgets the want by itself, and is
+    /// not asked for the block again.
+    mutating func settle(_ key: Multihash) -> Bool {
+        guard told.removeValue(forKey: key) != nil else {
+            guard grace.contains(key) else { return false }
+            switch pending[key] {
+            case .want: pending[key] = nil
+            case .cancel(let cid, let isOwed, _): pending[key] = .cancel(cid, isOwed: isOwed, thenAsk: false)
+            case nil: break
+            }
+            return true
+        }
         pending[key] = nil
         forgive(key)
-        return .owed
+        return true
     }
 
     /// An answer that says something about the round trip says since when it was due.
@@ -170,7 +179,17 @@ struct PeerWants {
 
     // MARK: What is sent
 
-    /// Everything that the peer was told is to be told again, as a full wantlist. Returns whether that is anything.
+    /// Nothing more is to be said to the peer for now, and it may have forgotten all it was told; but what it was asked for
+    /// may still come.
+    mutating func forget() {
+        var fresh = PeerWants()
+        (fresh.grace, fresh.graceOrder) = (grace, graceOrder)
+        for want in told.values.sorted(by: { $0.serial < $1.serial }) { fresh.forgive(want.cid.multihash) }
+        self = fresh
+    }
+
+    /// Everything that the peer was told is to be told again, as a full wantlist, though what it was asked for may still come.
+    /// Returns whether that is anything.
     mutating func restart() -> Bool {
         needsFull = true
         answersHave = nil
@@ -183,7 +202,10 @@ struct PeerWants {
         let known = told.values.sorted { $0.serial < $1.serial }
         told = [:]
         deniedOrder = []
-        for want in known { self.want(want.cid, want.isDenied ? .have : want.type) }
+        for want in known {
+            forgive(want.cid.multihash)
+            self.want(want.cid, want.isDenied ? .have : want.type)
+        }
         for cid in asked { want(cid, .have) }
         return hasPending
     }
@@ -291,6 +313,7 @@ struct PeerWants {
         told[key] = Told(
             cid: cid, type: type, since: now, serial: lastSerial, isDenied: isQuiet,
             isRepeated: known != nil)
+        if isQuiet { deniedOrder.append(key) }
         taken.asked.append((key, type))
         taken.entries.append(Message.Entry(cid: cid, kind: .want(type, sendDontHave: !isQuiet)))
     }

@@ -4,7 +4,7 @@ import PeerIdentity
 
 /// What comes in from all peers: the memory of messages that are not whole or not stored yet, and the bandwidth.
 ///
-/// While either is short nothing more is asked for (``Client/throttle(_:now:)``) and no stream's window is opened. Messages
+/// While either is short nothing more is asked for (``Exchange/throttle()``) and no stream's window is opened. Messages
 /// that come in part could fill the memory all the same, as each stream has a window to begin with: then the streams whose
 /// messages come slowest are reset.
 final class Intake: Sendable {
@@ -29,6 +29,8 @@ final class Intake: Sendable {
         var bucket: TokenBucket?
         var buckets: [PeerID: TokenBucket] = [:]
         var waiting: Deque<(peer: PeerID, window: any Window)> = []
+        /// The windows of ``waiting``: each is in it once.
+        var waitingIDs: Set<ObjectIdentifier> = []
         /// Peers whose own bandwidth was used up when they were last looked at.
         var shutPeers: Set<PeerID> = []
         var isShut = false
@@ -116,11 +118,14 @@ final class Intake: Sendable {
     /// Blocks of so many bytes wait for the store, or, if negative, have been stored or refused. Returns whether more or less
     /// may be asked for by it: see ``isShut``.
     func unstored(_ bytes: Int) -> Bool {
-        let (hasChanged, windows) = state.withLockedValue { state in
+        let (hasChanged, windows, isShut) = state.withLockedValue { state in
             state.unstoredBytes += bytes
-            return review(&state)
+            let (hasChanged, windows) = review(&state)
+            return (hasChanged, windows, state.isShut)
         }
         for window in windows { window.release() }
+        // What was short of memory may now be short of bandwidth alone, which time brings back.
+        if hasRates, isShut { waiting.raise() }
         return hasChanged
     }
 
@@ -152,6 +157,7 @@ final class Intake: Sendable {
         state.withLockedValue { state in
             state.buckets[peer] = nil
             state.shutPeers.remove(peer)
+            takeWindows(&state) { $0 == peer }
         }
     }
 
@@ -166,7 +172,7 @@ final class Intake: Sendable {
     func admits(_ window: any Window, of peer: PeerID) -> Bool {
         state.withLockedValue { state in
             guard state.isShut || state.shutPeers.contains(peer) else { return true }
-            state.waiting.append((peer, window))
+            if state.waitingIDs.insert(ObjectIdentifier(window)).inserted { state.waiting.append((peer, window)) }
             return false
         }
     }
@@ -184,8 +190,15 @@ final class Intake: Sendable {
     private func takeWindows(_ state: inout State) -> [any Window] {
         guard !state.isShut, !state.waiting.isEmpty else { return [] }
         let shut = state.shutPeers
-        defer { state.waiting.removeAll { !shut.contains($0.peer) } }
-        return state.waiting.filter { !shut.contains($0.peer) }.map(\.window)
+        return takeWindows(&state) { !shut.contains($0) }
+    }
+
+    @discardableResult
+    private func takeWindows(_ state: inout State, of isMeant: (PeerID) -> Bool) -> [any Window] {
+        let windows = state.waiting.filter { isMeant($0.peer) }.map(\.window)
+        state.waiting.removeAll { isMeant($0.peer) }
+        for window in windows { state.waitingIDs.remove(ObjectIdentifier(window)) }
+        return windows
     }
 
     /// Lets time pass for those that wait for bandwidth. `changed` is called when more may be asked for. Until its task is

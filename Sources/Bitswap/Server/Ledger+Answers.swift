@@ -23,7 +23,7 @@ extension Ledger {
     /// What a presence takes with an ordinary CID.
     private static let presenceBytes = 64
 
-    /// What there is to be sent now, in bytes of messages, not less than it will take.
+    /// What there is to be sent now, in bytes of messages: not less than it will take, but for presences with long CIDs.
     mutating func demand() -> Scheduler.Demand {
         let presences = (haves.count + dontHaves.count) * Self.presenceBytes
         let first = nextBlock().map { table[$0.slot].size + Self.blockOverhead } ?? 0
@@ -49,12 +49,15 @@ extension Ledger {
         return envelope
     }
 
+    /// Takes what fits, and one in any case: a CID may be longer than presences are counted with, and has to go all the same.
     private mutating func takePresences(_ envelope: inout Envelope, _ budget: Int) -> Int {
         var bytes = 0
         while let place = haves.first {
             if let item = item(at: place, in: .ready), !isAnsweredByBlock(place.slot) {
                 bytes += item.cid.byteCount + Self.presenceOverhead
-                guard bytes <= budget else { return bytes - item.cid.byteCount - Self.presenceOverhead }
+                guard bytes <= budget || envelope.isEmpty else {
+                    return bytes - item.cid.byteCount - Self.presenceOverhead
+                }
                 table[place.slot].state = .answering
                 envelope.haves.append(item)
             }
@@ -63,7 +66,9 @@ extension Ledger {
         while let place = dontHaves.first {
             if let item = item(at: place, in: .absent) ?? item(at: place, in: .denied) {
                 bytes += item.cid.byteCount + Self.presenceOverhead
-                guard bytes <= budget else { return bytes - item.cid.byteCount - Self.presenceOverhead }
+                guard bytes <= budget || envelope.isEmpty else {
+                    return bytes - item.cid.byteCount - Self.presenceOverhead
+                }
                 envelope.dontHaves.append(item)
             }
             dontHaves.removeFirst()

@@ -6,6 +6,8 @@ import NIOCore
 struct MessageDecoder: ~Copyable {
     private var scratch = cwire_bitswap_message()
     private var limits: cwire_bitswap_limits
+    /// Memory that is kept for the next message: enough for what peers usually send, and little for the many streams there may be.
+    private static let keptBytes = 64 << 10
 
     init(limits: BitswapLimits) {
         cwire_bitswap_message_init(&scratch)
@@ -20,6 +22,9 @@ struct MessageDecoder: ~Copyable {
         cwire_bitswap_message_free(&scratch)
     }
 
+    /// Bytes that are kept for the next message.
+    var heldBytes: Int { withUnsafePointer(to: scratch) { cwire_bitswap_message_memory($0) } }
+
     /// Decodes the body of one frame. Blocks are slices of `frame`, which they keep alive.
     mutating func decode(_ frame: ByteBuffer) throws(ExchangeError) -> Message {
         let result: Result<Message, ExchangeError> = frame.withUnsafeReadableBytes { bytes in
@@ -32,7 +37,11 @@ struct MessageDecoder: ~Copyable {
             }
             return .success(message(of: frame, bytes))
         }
-        cwire_bitswap_message_reset(&scratch)
+        if heldBytes > Self.keptBytes {
+            cwire_bitswap_message_free(&scratch)
+        } else {
+            cwire_bitswap_message_reset(&scratch)
+        }
         return try result.get()
     }
 

@@ -16,8 +16,9 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Sizes of blocks.", valueName: "bytes,…"))
     var blockSize = ByteCountsArgument(text: "1k,16k,256k,1m")
 
-    @Option(help: ArgumentHelp("How many connections fetch at the same time.", valueName: "count,…"))
-    var connections = CountsArgument(text: "1,8")
+    @Option(
+        help: ArgumentHelp("How many connections fetch at the same time. (default: 1,8)", valueName: "count,…"))
+    var connections: CountsArgument?
 
     @Option(help: "How connections are secured; may be given several times. (default: each way there is)")
     var security: [BenchSecurity] = []
@@ -57,11 +58,15 @@ struct BenchCommand: AsyncParsableCommand {
     private static let blockSizes = BenchBlocks.smallestSize...(2 << 20)
     private static let mostConnections = 10_000
 
+    private var connectionCounts: [Int] {
+        get throws { try connections?.value() ?? (full ? [1, 8, 100, 1_000] : [1, 8]) }
+    }
+
     func validate() throws {
         for size in try blockSize.value() where !Self.blockSizes.contains(size) {
             throw ValidationError("a block of \(size) bytes cannot be exchanged; choose from 16 to 2m")
         }
-        for count in try connections.value() where count > Self.mostConnections {
+        for count in try connectionCounts where count > Self.mostConnections {
             throw ValidationError("\(count) connections are too many; choose up to \(Self.mostConnections)")
         }
         if let sizes = try bytes?.value(), sizes.count != 1 { throw ValidationError("--bytes is one number") }
@@ -71,9 +76,11 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
         let plan = BenchPlan(
-            blockSizes: try blockSize.value(), connections: full ? [1, 8, 100, 1_000] : try connections.value(),
+            blockSizes: try blockSize.value(), connections: try connectionCounts,
             securities: security.isEmpty ? BenchSecurity.allCases : security,
             bytes: try bytes?.value()[0] ?? (full ? 1 << 30 : nil))
+        // Known to be writable before anything is measured.
+        let plotFile = try plot.map { try OutputFile($0) }
         let directory = try TemporaryDirectory()
         defer { directory.remove() }
         let bench = Bench(
@@ -83,10 +90,9 @@ struct BenchCommand: AsyncParsableCommand {
         var results = Results()
         if !printsJSON { for line in report.lines { try results.line(line) } }
         try results.flush()
-        if let plot {
-            let file = try OutputFile(plot)
-            try file.write(ByteBuffer(string: BenchPlot.svg(report.results)))
-            try file.commit()
+        if let plotFile {
+            try plotFile.write(ByteBuffer(string: BenchPlot.svg(report.results)))
+            try plotFile.commit()
         }
     }
 }

@@ -1,22 +1,15 @@
 import ArgumentParser
 import Blockstore
 
-/// Numbers of bytes with their units, such as `1k,256k,1m`: powers of 1,024.
+/// Numbers of bytes, such as `1k,256k,1m`.
 struct ByteCountsArgument: CheckedArgument {
     let text: String
 
-    private static let units: [(String, scale: Int)] = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("", 1)]
-
     func parse() throws -> [Int] {
         try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
-            let lower = part.lowercased()
-            guard let (unit, scale) = Self.units.first(where: { lower.hasSuffix($0.0) }),
-                let count = Int(lower.dropLast(unit.count)), count > 0,
-                case let (bytes, overflow) = count.multipliedReportingOverflow(by: scale), !overflow
-            else {
-                throw ValidationError("\"\(part)\" is not a number of bytes; write 29, 64k, 256m or 1g")
-            }
-            return bytes
+            let count = try BytesArgument(text: String(part)).value()
+            guard count > 0 else { throw ValidationError("\"\(part)\" is not a number of bytes from 1 on") }
+            return count
         }
     }
 }

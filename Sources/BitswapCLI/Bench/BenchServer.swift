@@ -32,6 +32,7 @@ struct BenchServer: AsyncParsableCommand {
         configuration.swarm.limits.inboundConnections = connections + 32
         configuration.swarm.limits.inboundConnectionsPerSource = connections + 32
         configuration.swarm.limits.pendingInboundHandshakes = connections + 32
+        configuration.swarm.limits.pendingInboundHandshakesPerSource = connections + 32
         let node = BitswapNode(
             identity: try KeyPair.generate(), store: try LMDBBlockstore(path: store), configuration: configuration,
             logger: Self.logger)

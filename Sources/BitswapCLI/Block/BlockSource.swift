@@ -20,7 +20,7 @@ protocol BlockSource: Sendable {
     /// Who is asked, in words.
     var name: String { get async throws }
     /// Whether it may find peers that were not named.
-    var findsOthers: Bool { get }
+    var findsOthers: Bool { get async }
     func connect(to address: Multiaddr) async throws -> PeerID
     func fetch(_ cid: CID, timeout: Duration) async throws -> ObtainedBlock
 }
@@ -57,7 +57,11 @@ struct EphemeralNode: BlockSource {
 struct RunningNode: BlockSource {
     let client: ControlClient
     let store: LMDBBlockstore
-    let findsOthers = false
+
+    /// It may have other peers already.
+    var findsOthers: Bool {
+        get async { (try? await client.status().peers) ?? 0 > 0 }
+    }
 
     var name: String {
         get async throws {

@@ -52,7 +52,7 @@ extension Fetching {
             guard let first else {
                 try Task.checkCancellation()
                 failures += peers.filter(unanswered.contains).map { "\($0) did not answer within \(timeoutText)" }
-                if source.findsOthers {
+                if await source.findsOthers {
                     // Perhaps somebody else has it.
                     for failure in failures { Console.warning(failure) }
                     return try await body()

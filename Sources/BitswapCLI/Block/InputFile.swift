@@ -13,11 +13,16 @@ import NIOPosix
 struct InputFile: Sendable {
     let path: String
 
-    /// The whole file. Reads on a thread of its own pool, as a pipe may keep us waiting.
+    /// The whole file. Reads on a thread of its own pool, as a pipe may keep us waiting; who is cancelled waits no longer.
     ///
-    /// - Throws: ``CommandFailure``, which names the file, also when it is larger than `limit` bytes.
+    /// - Throws: ``CommandFailure``, which names the file, also when it is larger than `limit` bytes; `CancellationError`.
     func read(limit: Int) async throws -> ByteBuffer {
-        try await NIOThreadPool.singleton.runIfActive { try readNow(limit: limit) }
+        let (outcome, continuation) = AsyncThrowingStream.makeStream(of: ByteBuffer.self)
+        NIOThreadPool.singleton.submit { _ in
+            continuation.yield(with: Result { try readNow(limit: limit) })
+        }
+        for try await bytes in outcome { return bytes }
+        throw CancellationError()
     }
 
     private func readNow(limit: Int) throws -> ByteBuffer {

@@ -8,22 +8,28 @@ import NIOCore
     import Darwin
 #endif
 
-/// A file that is written beside its place and put there when it is whole: never seen half-written. What is there already
-/// and is no regular file, such as a pipe, is written to directly.
+/// A file that is written beside its place and put there when it is whole: never seen half-written. A file that is there
+/// already keeps its mode, and a link to it stays one. What is there and is no regular file, such as a pipe, is written to
+/// directly.
 final class OutputFile {
     private let path: String
-    /// Nil when `path` itself is written to.
+    /// Where the file comes to be: `path`, or what that is a link to.
+    private let place: String
+    /// Nil when `place` itself is written to.
     private var temporaryPath: String?
     private var descriptor: Int32
 
     init(_ path: String) throws {
         self.path = path
         var status = stat()
-        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+        let isThere = stat(path, &status) == 0
+        place = isThere ? Self.resolved(path) : path
+        if isThere, status.st_mode & S_IFMT != S_IFREG {
             descriptor = open(path, O_WRONLY | O_CLOEXEC)
         } else {
-            let temporary = "\(path).\(getpid()).tmp"
-            descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+            let temporary = "\(place).\(getpid()).tmp"
+            descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, isThere ? 0o600 : 0o666)
+            if isThere, descriptor >= 0 { fchmod(descriptor, status.st_mode & 0o777) }
             temporaryPath = temporary
         }
         guard descriptor >= 0 else {
@@ -48,8 +54,14 @@ final class OutputFile {
         descriptor = -1
         guard isClosed else { throw Self.failure(path, errno) }
         guard let temporaryPath else { return }
-        guard rename(temporaryPath, path) == 0 else { throw Self.failure(path, errno) }
+        guard rename(temporaryPath, place) == 0 else { throw Self.failure(path, errno) }
         self.temporaryPath = nil
+    }
+
+    private static func resolved(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
     }
 
     private static func failure(_ path: String, _ number: Int32) -> CommandFailure {

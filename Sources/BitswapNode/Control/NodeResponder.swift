@@ -77,8 +77,10 @@ package struct NodeResponder: Sendable {
     private func status() async throws -> NodeStatus {
         let statistics = try await node.blocks.store.statistics()
         let connections = node.swarm.connections()
+        // Once it listens, those of now: interfaces come and go.
+        _ = try await node.addresses
         return NodeStatus(
-            peer: node.id, addresses: try await node.addresses, agent: node.swarm.configuration.agentVersion,
+            peer: node.id, addresses: node.swarm.listenAddresses, agent: node.swarm.configuration.agentVersion,
             process: getpid(), uptimeSeconds: start.duration(to: .now).components.seconds,
             blocks: statistics.blockCount, blockBytes: statistics.byteCount, storageBytes: statistics.storageByteCount,
             peers: Set(connections.map(\.peer)).count, wants: node.exchange.wantlist.count,

@@ -12,12 +12,13 @@ enum PingPayload {
     }
 }
 
-/// Sends back what comes, 32 bytes at a time.
+/// Sends back what comes, by whole payloads of 32 bytes.
 ///
 /// A peer that does not read its echoes finds its window closed after a while: bytes are consumed as they are echoed,
 /// and echoed only while the stream is writable.
 final class PingResponder: StreamHandler {
-    private var pending = ByteBuffer()
+    /// What waits to be echoed, at most a window of it.
+    private(set) var pending = ByteBuffer()
     private var hasEnded = false
 
     func streamOpened(_ stream: Stream) {}
@@ -37,18 +38,12 @@ final class PingResponder: StreamHandler {
     func streamClosed(_ stream: Stream, error: Libp2pError?) {}
 
     private func echo(_ stream: Stream) {
-        var echoed = 0
-        while stream.isWritable, let payload = pending.readSlice(length: PingPayload.length) {
-            stream.write(payload)
-            echoed += payload.readableBytes
-        }
-        if pending.readableBytes == 0 {
-            // Lets go of the memory that a burst took.
-            pending = ByteBuffer()
-        }
-        if echoed > 0 {
-            stream.flush()
-            stream.consume(echoed)
+        let whole = pending.readableBytes / PingPayload.length * PingPayload.length
+        if whole > 0, stream.isWritable, let payloads = pending.readSlice(length: whole) {
+            // A buffer keeps all that was ever read of it, and what is on its way shares it: the rest gets one of its own.
+            pending = ByteBuffer(bytes: pending.readableBytesView)
+            stream.writeAndFlush(payloads)
+            stream.consume(whole)
         }
         if hasEnded, pending.readableBytes < PingPayload.length { stream.finish() }
     }

@@ -11,6 +11,7 @@ struct ConnectionLedger {
         case inboundConnections = "inbound_connections"
         case source
         case pendingHandshakes = "pending_handshakes"
+        case pendingHandshakesOfSource = "pending_handshakes_of_source"
         case peer
         case shuttingDown = "shutting_down"
     }
@@ -33,6 +34,7 @@ struct ConnectionLedger {
     private(set) var inbound = 0
     private(set) var pendingInbound = 0
     private(set) var bySource: [Source: Int] = [:]
+    private(set) var pendingBySource: [Source: Int] = [:]
     private(set) var byPeer: [PeerID: Int] = [:]
 
     init(limits: SwarmLimits) {
@@ -45,7 +47,11 @@ struct ConnectionLedger {
         guard pendingInbound < limits.pendingInboundHandshakes else { throw .pendingHandshakes }
         if let source {
             guard bySource[source, default: 0] < limits.inboundConnectionsPerSource else { throw .source }
+            guard pendingBySource[source, default: 0] < limits.pendingInboundHandshakesPerSource else {
+                throw .pendingHandshakesOfSource
+            }
             bySource[source, default: 0] += 1
+            pendingBySource[source, default: 0] += 1
         }
         total += 1
         inbound += 1
@@ -63,18 +69,23 @@ struct ConnectionLedger {
     mutating func establish(_ ticket: inout Ticket, with peer: PeerID) throws(Refusal) {
         guard byPeer[peer, default: 0] < limits.connectionsPerPeer else { throw .peer }
         byPeer[peer, default: 0] += 1
+        if ticket.isInbound { handshakeEnded(ticket) }
         ticket.peer = peer
-        if ticket.isInbound { pendingInbound -= 1 }
     }
 
     mutating func release(_ ticket: Ticket) {
         total -= 1
         if ticket.isInbound {
             inbound -= 1
-            if ticket.peer == nil { pendingInbound -= 1 }
+            if ticket.peer == nil { handshakeEnded(ticket) }
         }
         if let source = ticket.source { Self.decrement(&bySource[source]) }
         if let peer = ticket.peer { Self.decrement(&byPeer[peer]) }
+    }
+
+    private mutating func handshakeEnded(_ ticket: Ticket) {
+        pendingInbound -= 1
+        if let source = ticket.source { Self.decrement(&pendingBySource[source]) }
     }
 
     private static func decrement(_ count: inout Int?) {

@@ -240,7 +240,7 @@ extension Libp2pError {
             self.init(.limitReached, "This node has as many connections as it is allowed to have.")
         case .source:
             self.init(.limitReached, "There are too many connections from one address.")
-        case .pendingHandshakes:
+        case .pendingHandshakes, .pendingHandshakesOfSource:
             self.init(.limitReached, "There are too many connections in their handshake.")
         case .peer:
             self.init(.limitReached, "There are too many connections with this peer.")

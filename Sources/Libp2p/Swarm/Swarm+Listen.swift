@@ -159,8 +159,13 @@ extension Swarm {
             swarm: self, direction: direction, remoteAddress: remoteAddress,
             expectedPeer: peer, ticket: ticket, ready: ready)
         let id = ObjectIdentifier(handler)
-        state.withLockedValue { $0.sockets[id] = channel }
+        let isShutDown = state.withLockedValue { state in
+            state.sockets[id] = channel
+            return state.isShutDown
+        }
         do {
+            // The shutdown closes only sockets that it has seen.
+            if isShutDown { throw ConnectionLedger.Refusal.shuttingDown }
             try channel.pipeline.syncOperations.addHandler(handler)
         } catch {
             socketEnded(id, ticket)

@@ -10,6 +10,8 @@ extension Swarm {
     func settleSimultaneousDials(with peer: PeerID) {
         for connection in superseded(with: peer) {
             connection.eventLoop.execute { [self] in
+                // It may have ended meanwhile.
+                guard connection.muxer.value != nil else { return }
                 emit(.superseded(connection))
                 if connection.direction == .outbound { closeWhenEmpty(connection) }
             }

@@ -190,7 +190,7 @@ public final class Swarm: Sendable {
 
     func connectionEnded(_ connection: Connection, error: Libp2pError?) {
         connection.ended()
-        retire(connection)
+        state.withLockedValue { $0.remove(connection) }
         logger.debug(
             "Disconnected",
             metadata: ["peer": "\(connection.peer)", "reason": "\(error.map { "\($0)" } ?? "closed")"])
@@ -199,7 +199,7 @@ public final class Swarm: Sendable {
 
     /// The connection is no longer offered for new streams.
     func retire(_ connection: Connection) {
-        state.withLockedValue { $0.remove(connection) }
+        state.withLockedValue { $0.retire(connection) }
     }
 
     func handshakeFailed(_ direction: Connection.Direction, _ address: Multiaddr, _ error: Libp2pError) {

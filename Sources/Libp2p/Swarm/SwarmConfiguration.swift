@@ -68,6 +68,9 @@ public struct SwarmLimits: Sendable, Hashable {
     /// Inbound sockets that have not finished their handshake.
     public var pendingInboundHandshakes = 128
 
+    /// Of these, sockets from one IPv4 address or one IPv6 /64 network, so that nobody takes all places by doing nothing.
+    public var pendingInboundHandshakesPerSource = 64
+
     /// Dials under way, each to one peer.
     public var dials = 256
 

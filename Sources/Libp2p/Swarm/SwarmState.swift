@@ -35,6 +35,8 @@ struct SwarmState {
     /// By their connection handlers.
     var sockets: [ObjectIdentifier: any Channel] = [:]
     var connections: [PeerID: [Connection]] = [:]
+    /// Connections that no stream is opened on any more, until their sockets are closed.
+    private var retired: [UInt64: Connection] = [:]
     var dials: [DialKey: DialEntry] = [:]
     var ownIdentity: OwnIdentity
     private var shutdownEnd: EventLoopFuture<Void>?
@@ -64,10 +66,18 @@ struct SwarmState {
         connections[connection.peer, default: []].append(connection)
     }
 
-    mutating func remove(_ connection: Connection) {
-        guard var list = connections[connection.peer] else { return }
-        list.removeAll { $0 === connection }
+    mutating func retire(_ connection: Connection) {
+        guard var list = connections[connection.peer],
+            let index = list.firstIndex(where: { $0 === connection })
+        else { return }
+        list.remove(at: index)
         connections[connection.peer] = list.isEmpty ? nil : list
+        retired[connection.id] = connection
+    }
+
+    mutating func remove(_ connection: Connection) {
+        retire(connection)
+        retired[connection.id] = nil
     }
 
     /// The one of several connections with a peer that both sides use. Of two that were dialled at once, from both sides, it
@@ -89,7 +99,8 @@ struct SwarmState {
         shutdownEnd = end
         defer { listeners = [] }
         return .close(
-            listeners.map(\.channel), dials: Array(dials.keys), Array(connections.values.joined()),
+            listeners.map(\.channel), dials: Array(dials.keys),
+            Array(connections.values.joined()) + Array(retired.values),
             sockets: Array(sockets.values))
     }
 }

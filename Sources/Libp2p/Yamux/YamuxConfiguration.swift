@@ -4,7 +4,8 @@ public import NIOCore
 public struct YamuxLimits: Hashable, Sendable {
     /// Streams that the peer holds open. One more is reset.
     public var inboundStreams = 512
-    /// Streams of the peer that have not agreed on a protocol yet. One more is reset.
+    /// Streams of the peer that this side has not acknowledged, which it does with its first frame on them. One more is
+    /// reset.
     public var pendingInboundStreams = 256
     /// Streams that this side holds open. One more fails.
     public var outboundStreams = 1024
@@ -19,7 +20,7 @@ public struct YamuxLimits: Hashable, Sendable {
     /// Received bytes that no handler has consumed, over all streams. A stream that goes past it is reset, and no
     /// window grows when the sum of all would pass it.
     public var receiveBuffer = 64 * 1024 * 1024
-    /// Payload of one data frame that is sent. The default fills a Noise message together with its header.
+    /// Payload of one data frame that is sent. By default as much as a Noise message holds with the header.
     public var framePayload = 65_519 - 12
     /// Frames without progress that the peer may send at once: empty data, needless window updates, pings, resets,
     /// frames for streams that do not exist. Past it the connection ends.

@@ -55,6 +55,11 @@ extension YamuxHandler {
 
     private func start(_ wish: WaitingOpen, header: YamuxHeader) {
         sendControl(header)
+        // It may have been the one control frame too many.
+        guard phase == .active else {
+            return wish.promise.fail(
+                Libp2pError(.connectionClosed, "The connection was closed as the stream was opened."))
+        }
         let hosted = YamuxStream(
             id: header.streamID, direction: .outbound, muxer: self,
             negotiation: MultistreamSelect(proposing: wish.protocols),

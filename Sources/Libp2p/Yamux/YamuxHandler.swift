@@ -93,9 +93,10 @@ final class YamuxHandler: ChannelInboundHandler {
 
     // MARK: - Closing
 
-    /// Ends the connection from this side: every stream is closed with an error, the peer is told, the channel closes.
-    func close() {
-        end(error: nil, goAway: .normal)
+    /// Ends the connection from this side: every stream is closed with an error, the peer is told, the channel closes when
+    /// that and all before it is written, or when the time is over.
+    func close(within limit: TimeAmount = .seconds(1)) {
+        end(error: nil, goAway: .normal, within: limit)
     }
 
     /// Says to the peer that no more streams are taken; the open ones go on.
@@ -112,7 +113,7 @@ final class YamuxHandler: ChannelInboundHandler {
     }
 
     /// Ends the connection, saying why to the peer if it can still be reached.
-    func end(error: Libp2pError?, goAway: YamuxGoAway?) {
+    func end(error: Libp2pError?, goAway: YamuxGoAway?, within limit: TimeAmount = .seconds(1)) {
         guard phase == .active || phase == .idle else { return }
         let wasActive = phase == .active
         phase = .closing
@@ -121,12 +122,11 @@ final class YamuxHandler: ChannelInboundHandler {
             context?.close(promise: nil)
             return
         }
-        // The channel closes when the go-away is out, or soon after if it does not go out.
         let channel = context.channel
         let sent = eventLoop.makePromise(of: Void.self)
-        let limit = eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
+        let deadline = eventLoop.scheduleTask(in: limit) { channel.close(promise: nil) }
         sent.futureResult.whenComplete { _ in
-            limit.cancel()
+            deadline.cancel()
             channel.close(promise: nil)
         }
         machine.sendGoAway(goAway).write(to: &batch)

@@ -26,6 +26,8 @@ private struct DNSReader {
     private var position = 0
 
     private static let topBit: UInt16 = 0x8000
+    /// Pieces of a name that are written elsewhere.
+    private static let mostJumps = 16
 
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
@@ -107,8 +109,9 @@ private struct DNSReader {
     private mutating func name() throws(DNSError) -> DNSName {
         var wire: [UInt8] = []
         var next = position
-        /// Each jump must lead further back than all before, so that there is an end.
+        /// Each jump must lead further back than all before, and there are few, so that there is an end, and soon.
         var earliest = position
+        var jumps = 0
         var end: Int?
         while true {
             guard next < bytes.count else { throw .truncated }
@@ -129,7 +132,8 @@ private struct DNSReader {
             case 0xC0:
                 guard next + 1 < bytes.count else { throw .truncated }
                 let target = Int(length & 0x3F) << 8 | Int(bytes[next + 1])
-                guard target < earliest else { throw .invalidName }
+                jumps += 1
+                guard target < earliest, jumps <= Self.mostJumps else { throw .invalidName }
                 end = end ?? next + 2
                 earliest = target
                 next = target

@@ -56,6 +56,9 @@ final class MDNSDriver: Sendable {
         ended = eventLoop.makePromise()
     }
 
+    /// One that was never started says no goodbye.
+    deinit { ended.succeed() }
+
     // MARK: Reading
 
     func start() {
