@@ -69,7 +69,7 @@ public final class Exchange: Sendable {
         case dial(Provider)
         case search(Client.Search)
         case store([Ingest.Arrival])
-        case conclude([Ingest.Arrival], BlockstoreError?)
+        case conclude([Ingest.Arrival], [Block], BlockstoreError?)
         case wait(until: Duration)
     }
 
@@ -126,7 +126,8 @@ public final class Exchange: Sendable {
                     case .dial(let provider): group.addTask { await self.dial(provider) }
                     case .search(let search): group.addTask { await self.search(search) }
                     case .store(let batch): group.addTask { await self.store(batch) }
-                    case .conclude(let batch, let error): group.addTask { self.conclude(batch, error) }
+                    case .conclude(let batch, let blocks, let error):
+                        group.addTask { self.conclude(batch, blocks, error) }
                     case .wait(let time): group.addTask { await self.tick(at: time) }
                     }
                 }

@@ -27,13 +27,15 @@ class Refused(Failure):
 class RawPeer:
     """A connection to a node. Nothing is read from it but by pump, and by send between the frames that it sends.
 
-    What comes on streams is counted and thrown away; with credit it is given back to the node's window. window is what a
-    stream that the node opens gets above the 256 KiB that every stream has.
+    What comes on streams is counted and thrown away, unless keep says to keep what comes on those that the node opened;
+    with credit it is given back to the node's window. window is what a stream that the node opens gets above the 256 KiB
+    that every stream has.
     """
 
-    def __init__(self, address, credit=True, window=0, timeout=20):
+    def __init__(self, address, credit=True, window=0, timeout=20, keep=False):
         _, version, host, _, port, *_ = address.split("/")
         self.credit, self.window, self.reader = credit, window, None
+        self.keep, self.kept = keep, b""
         self.lock = threading.Condition()  # notified when a window opens or closes for good
         self.windows, self.dead, self.plain, self.buffer = {}, set(), b"", b""
         self.theirs = {}  # streams that the node opened: what came before the protocol was agreed on, then None
@@ -183,6 +185,8 @@ class RawPeer:
     def _data(self, stream, payload):
         self.received += len(payload)
         proposal = self.theirs.get(stream)
+        if self.keep and stream in self.theirs:
+            self.kept += payload
         if proposal is not None:
             proposal += payload
             lines = proposal.split(b"\n")

@@ -75,24 +75,59 @@ def bad_repository(t):
     t.equal(node.get(cid)[0], held, "the block, once it can be written again")
 
 
-@test("a full disk")
-def full_disk(t):
+@test("a repository into which this user may not look is there all the same")
+def shut_repository(t):
+    # Root without its powers may do what the mode lets the owner do.
+    powerless = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
+    node, shut = Node(t), Node(t, init=False, inside=powerless)
+    cid = node.put(b"behind the door")
+    t.equal(shut.run("block", "get", cid).out, b"behind the door", "the block, while the directory is open")
+    node.repository.chmod(0)
+    for words in (["id"], ["block", "get", cid], ["block", "put", "-"], ["block", "ls"], ["peers"], ["serve"]):
+        result = refused(t, shut, FAILED, *words, says="Permission denied")
+        t.contains(result.err, str(node.repository), "what cannot be looked into")
+        t.check("no repository" not in result.err, f"{words}: it says that there is none: {result.err!r}")
+    node.repository.chmod(0o700)
+    t.equal(shut.run("block", "get", cid).out, b"behind the door", "the block, once the directory is open again")
+
+
+def fill_disk(t, size):
+    """A node on a disk of 3 MiB, blocks of that size for as long as they find room, and the put that did not."""
     node = Node(t, "small", init=False)
     node.repository.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", node.repository], check=True)
     node.run("init")
     stored = []
-    for number in range(8):
-        data = os.urandom(900_000)
+    for _ in range((4 << 20) // size):
+        data = os.urandom(size)
         result = node.run("block", "put", "-", stdin=data, code=None)
         if result.code:
             break
         stored.append((result.lines[0], data))
+    return node, stored, result
+
+
+@test("a full disk")
+def full_disk(t):
+    node, stored, result = fill_disk(t, 900_000)
     t.equal(result.code, FAILED, "status on a full disk")
     t.equal(len(result.err.strip().splitlines()), 1, f"lines on standard error: {result.err!r}")
     t.check(stored, "not one block found room")
     for cid, data in stored:
         t.equal(node.get(cid)[0], data, "a block stored before the disk was full")
+
+
+@test("the room of a block that is removed from a full disk is there for the next one at once")
+def full_disk_again(t):
+    node, stored, result = fill_disk(t, 500_000)
+    t.equal(result.code, FAILED, "status on a full disk")
+    t.check(len(stored) > 2, f"{len(stored)} blocks of 500,000 bytes found room in 3 MiB")
+    removed, _ = stored.pop(0)
+    node.run("block", "rm", removed)
+    data = os.urandom(500_000)
+    stored.append((node.put(data), data))
+    t.equal(sorted(node.list()), sorted(cid for cid, _ in stored), "the blocks that are there")
+    t.check(node.read([cid for cid, _ in stored]) == b"".join(data for _, data in stored), "one of them is another")
 
 
 @test("a repository whose files are not its own")

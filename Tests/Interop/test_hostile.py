@@ -1,13 +1,20 @@
 """Peers that lie. What they send is refused, said, and stored nowhere."""
 
+import hashlib
 import os
 import select
+import signal
 import socket
+import time
 
 import dagpb
+from dagpb import field
 from harness import test
 from node import NOT_FOUND, Node
 from pylibp2p import PyLibp2p
+from rawpeer import MULTISTREAM, WANT_HAVE, RawPeer, line, want, wantlist
+
+PING, PING_BYTES = "/ipfs/ping/1.0.0", 32
 
 
 def lied_to(t, lie):
@@ -102,3 +109,59 @@ def crowd(t):
     t.equal(peer.get(cid, serving.id)[0], b"for those who speak", "the block, for one who speaks")
     t.equal(len(node.run("peers").lines), 1, "connections at the end")
     t.equal(serving.stop(), 0, "status of serve")
+
+
+@test("a crowd from one address that says nothing leaves room for those from others")
+def crowd_from_one_address(t):
+    node, honest = Node(t), Node(t, "honest")
+    cid = node.put(b"for those who come from elsewhere")
+    serving = node.serve(listen="/ip4/0.0.0.0/tcp/0")
+    port = int(serving.address.split("/")[4])
+    # More than may be in their handshake at once, from all addresses together.
+    mute = [socket.create_connection(("127.0.0.1", port), 10, ("127.0.0.2", 0)) for _ in range(130)]
+    address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{serving.id}"
+    got, told = honest.get(cid, address)
+    t.equal((got, told["peer"]), (b"for those who come from elsewhere", serving.id), "the block, and who sent it")
+    t.log(f"the block came after {told['milliseconds']} ms")
+    for one in mute:
+        one.close()
+    t.equal(serving.stop(), 0, "status of serve")
+
+
+@test("64 MiB of pings, of which one byte is always left over, are echoed and not kept", seconds=180)
+def endless_ping(t):
+    serving = Node(t).serve()
+    peer = RawPeer(serving.address)
+    stream, pings = peer.open(PING), os.urandom(64 << 10)
+    echoed = len(line(MULTISTREAM) + line(PING)) + PING_BYTES
+    peer.send(stream, os.urandom(PING_BYTES + 1))
+    peer.read_until(echoed)
+    before = peak = serving.memory
+    for _ in range(1024):
+        # All echoes are read before more is sent: nothing is on its way when the memory is looked at.
+        peer.send(stream, pings)
+        echoed += len(pings)
+        peer.read_until(echoed)
+        peak = max(peak, serving.memory)
+    t.equal(peer.received, echoed, "bytes that came: all but the one left over")
+    t.log("resident MiB before, at most:", [round(n / (1 << 20), 1) for n in (before, peak)])
+    t.check(peak - before < 16 << 20, f"64 MiB of pings made the node grow by {(peak - before) >> 20} MiB")
+    peer.close()
+    t.equal(serving.stop(), 0, "status of serve")
+
+
+@test("a want under a CID that is longer than most is answered, once, and costs next to nothing", seconds=90)
+def long_cid(t):
+    serving = Node(t).serve()
+    peer = RawPeer(serving.address, keep=True).keep_reading()
+    cid = b"\x01\x55\x13\x40" + hashlib.sha512(b"nobody has this").digest()
+    peer.send(peer.open(), wantlist([want(cid, kind=WANT_HAVE)]))
+    dont_have = field(4, field(1, cid) + field(2, 1))
+    t.eventually(lambda: dont_have in peer.kept, "the node says DONT_HAVE", seconds=20)
+    before = serving.processor_seconds
+    time.sleep(2)
+    spent = serving.processor_seconds - before
+    t.check(spent < 0.5, f"{spent:.2f} s of the processor's time in the 2 s after the answer")
+    t.equal(peer.kept.count(dont_have), 1, "how often it said so")
+    t.equal(serving.stop(signal.SIGTERM, seconds=20), 0, "status of serve")
+    peer.close()

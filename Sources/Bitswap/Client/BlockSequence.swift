@@ -49,7 +49,8 @@ final class BlockFlow: Sendable {
 
     private struct Pending {
         var cid: CID
-        var waiter: Client.WaiterID
+        /// Nil for a block that is in its CID.
+        var waiter: Client.WaiterID?
         var since: Duration
     }
 
@@ -115,37 +116,47 @@ final class BlockFlow: Sendable {
     /// Takes CIDs, as long as there is room for their blocks.
     func feed<CIDs: AsyncSequence & Sendable>(from cids: CIDs) async where CIDs.Element == CID {
         do {
+            var room = 0
             for try await cid in cids {
-                guard await hasRoom(), try register(cid) else {
+                if room == 0 { room = await waitForRoom() }
+                guard room > 0, try register(cid) else {
                     return fail(ExchangeError(.cancelled, "the session of the request has ended"))
                 }
+                room -= 1
             }
             state.withLockedValue { $0.isFed = true }
             wakeReader()
         } catch { fail(error) }
     }
 
-    /// Waits until there is room for one more. Returns false when nobody reads any more.
-    private func hasRoom() async -> Bool {
-        let limit = exchange.configuration.limits.wantsPerSequence
-        func isFree() -> Bool? {
-            let expected = exchange.client.withLockedValue { $0.sessions[session.id]?.expectedBytes } ?? 1
-            return state.withLockedValue { state in
-                if state.hasEnded { return nil }
-                let open = state.pending.count
-                if state.isEmpty || open < limit && state.bufferedBytes + (open + 1) * expected <= bytes { return true }
-                state.shortage = Shortage(ofBlocks: open + state.arrived.count + state.places.count)
-                return false
-            }
-        }
-        var free = isFree()
-        if free == false {
+    /// Waits until there is room. Returns for how many blocks there is, of those that are registered at a time; 0 when
+    /// nobody reads any more.
+    private func waitForRoom() async -> Int {
+        var free = freePlaces()
+        if free == 0 {
             for await _ in room.raised {
-                free = isFree()
-                if free != false { break }
+                free = freePlaces()
+                if free != 0 { break }
             }
         }
-        return free == true && !Task.isCancelled
+        return Task.isCancelled ? 0 : free ?? 0
+    }
+
+    /// Blocks that may be registered without looking for room again.
+    private static let registeredAtOnce = 64
+
+    /// Nil when nobody reads any more.
+    private func freePlaces() -> Int? {
+        let limit = exchange.configuration.limits.wantsPerSequence
+        let expected = exchange.client.withLockedValue { $0.sessions[session.id]?.expectedBytes } ?? 1
+        return state.withLockedValue { state in
+            if state.hasEnded { return nil }
+            let open = state.pending.count
+            let places = min(limit, (bytes - state.bufferedBytes) / expected) - open
+            if places > 0 || state.isEmpty { return min(max(1, places), Self.registeredAtOnce) }
+            state.shortage = Shortage(ofBlocks: open + state.arrived.count + state.places.count)
+            return 0
+        }
     }
 
     private func register(_ cid: CID) throws -> Bool {
@@ -153,18 +164,16 @@ final class BlockFlow: Sendable {
         if let inline = try Exchange.inlineBlock(cid) {
             let place = state.withLockedValue { state in
                 state.lastPlace += 1
+                state.pending[state.lastPlace] = Pending(cid: cid, waiter: nil, since: now)
                 return state.lastPlace
             }
-            arrive(FetchedBlock(block: inline, source: .local, elapsed: .zero), at: place)
+            finished(.success(Client.Delivery(block: inline, peer: nil)), at: place)
             return true
         }
-        let (waiter, effects) = exchange.client.withLockedValue { client in
-            (
-                client.register(cid, in: session.id, deadline: nil, isOrdered: order == .request, now: now),
-                client.flush(now)
-            )
+        // Without a deadline there is nothing to be done for it before it was looked up.
+        let waiter = exchange.client.withLockedValue {
+            $0.register(cid, in: session.id, deadline: nil, isOrdered: order == .request, now: now)
         }
-        exchange.perform(effects)
         guard let waiter else { return false }
         exchange.account.wantOpened()
         let place: UInt64? = state.withLockedValue { state in
@@ -231,12 +240,12 @@ final class BlockFlow: Sendable {
             guard let due else { return }
             if due > now {
                 do { try await exchange.time.sleep(due - now) } catch { return }
-            } else if let oldest {
+            } else if let oldest, let waiter = oldest.waiter {
                 // Its failure ends the sequence, with what its peers have answered.
                 exchange.perform(
                     exchange.client.withLockedValue {
                         $0.abandon(
-                            oldest.waiter, .timedOut, "no peer gave the block \(oldest.cid) in time", now: now)
+                            waiter, .timedOut, "no peer gave the block \(oldest.cid) in time", now: now)
                     })
             }
         }
@@ -245,37 +254,37 @@ final class BlockFlow: Sendable {
     // MARK: Blocks
 
     private func finished(_ outcome: Callers.Outcome, at place: UInt64) {
-        guard let pending = state.withLockedValue({ $0.pending.removeValue(forKey: place) }) else { return }
-        switch outcome {
-        case .success(let delivery):
-            let elapsed = exchange.time.now() - pending.since
-            arrive(FetchedBlock(delivery, cid: pending.cid, elapsed: elapsed), at: place)
-        case .failure(let error): fail(error)
+        let now = exchange.time.now()
+        let (reader, isRoom) = state.withLockedValue { state in
+            guard let pending = state.pending.removeValue(forKey: place) else {
+                return (CheckedContinuation<Void, Never>?.none, false)
+            }
+            switch outcome {
+            case .success(let delivery):
+                state.lastArrival = now
+                keep(FetchedBlock(delivery, cid: pending.cid, elapsed: now - pending.since), at: place, &state)
+            case .failure(let error): if state.failure == nil { state.failure = error }
+            }
+            return (state.reader.take(), state.endsShortage())
         }
+        reader?.resume()
+        if isRoom { room.raise() }
     }
 
-    private func arrive(_ fetched: FetchedBlock, at place: UInt64) {
+    private func keep(_ fetched: FetchedBlock, at place: UInt64, _ state: inout State) {
         let size = fetched.block.bytes.readableBytes
-        let now = exchange.time.now()
-        let isRoom = state.withLockedValue { state in
-            guard !state.hasEnded else { return false }
-            state.lastArrival = now
-            let isNext = state.bufferedBytes == 0 || (order == .request && place == state.nextPlace)
-            let isTooMuch = !isNext && state.bufferedBytes + size > bytes
-            var arrival = Arrival(fetched: fetched, isInStoreOnly: isTooMuch)
-            if isTooMuch {
-                arrival.fetched = FetchedBlock(
-                    block: Block(unchecked: .init(), cid: fetched.block.cid), source: fetched.source,
-                    elapsed: fetched.elapsed)
-            } else {
-                state.bufferedBytes += size
-            }
-            if order == .request { state.places[place] = arrival } else { state.arrived.append(arrival) }
-            state.shortage?.arrivals -= 1
-            return state.endsShortage()
+        let isNext = state.bufferedBytes == 0 || (order == .request && place == state.nextPlace)
+        let isTooMuch = !isNext && state.bufferedBytes + size > bytes
+        var arrival = Arrival(fetched: fetched, isInStoreOnly: isTooMuch)
+        if isTooMuch {
+            arrival.fetched = FetchedBlock(
+                block: Block(unchecked: .init(), cid: fetched.block.cid), source: fetched.source,
+                elapsed: fetched.elapsed)
+        } else {
+            state.bufferedBytes += size
         }
-        wakeReader()
-        if isRoom { room.raise() }
+        if order == .request { state.places[place] = arrival } else { state.arrived.append(arrival) }
+        state.shortage?.arrivals -= 1
     }
 
     private func fail(_ error: any Error) {
@@ -362,7 +371,7 @@ final class BlockFlow: Sendable {
         let waiters = state.withLockedValue { state in
             state.hasEnded = true
             defer { state.pending = [:] }
-            return state.pending.values.map(\.waiter).sorted()
+            return state.pending.values.compactMap(\.waiter).sorted()
         }
         withdraw(waiters)
         room.end()

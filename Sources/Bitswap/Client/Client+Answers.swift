@@ -13,7 +13,7 @@ extension Client {
             // Only what was asked of this peer counts: nobody fills our memory with answers to no question.
             guard let answer = peer.queue.answered(multihash, has: presence.has) else { continue }
             if let askedAt = answer.askedAt { peer.estimate.answered(after: now - askedAt) }
-            guard let want = want(of: multihash) else { continue }
+            guard let want = wants[multihash] else { continue }
             answered(want, by: peer, has: presence.has, now: now)
         }
         peer.dialing.failures = 0
@@ -25,8 +25,6 @@ extension Client {
         guard let peer = peerKeys[id].flatMap({ peers[$0] }), peer.isConnected else { return nil }
         return peer
     }
-
-    private func want(of multihash: Multihash) -> Want? { wantIDs[multihash].flatMap { wants[$0] } }
 
     private mutating func answered(_ want: Want, by peer: ClientPeer, has: Bool, now: Duration) {
         guard let relation = want[peer.key], want.isOpen else { return }
@@ -101,12 +99,12 @@ extension Client {
         block: Multihash, size: Int, from peer: ClientPeer, now: Duration
     ) -> Expectation {
         guard peer.queue.settle(block) else { return .unrequested }
-        let want = want(of: block)
+        let want = wants[block]
         if let want { peer.forgive(want.id) }
         peer.estimate.received(size, now: now, owesMore: !peer.debts.isEmpty)
         peer.offence *= 0.9
         peer.dialing.failures = 0
-        roomy.append(peer.key)
+        if roomy.last != peer.key { roomy.append(peer.key) }
         guard let want, want.phase != .storing else { return .alreadyHere }
         peer.isUseful = true
         list(peer)
@@ -124,8 +122,7 @@ extension Client {
         guard let peer = connectedPeer(id) else { return flush(now) }
         peer.offence += 1
         peer.estimate.offended()
-        for debt in peer.debts.keys.sorted() {
-            guard let want = wants[debt], want.isOpen else { continue }
+        for want in peer.debts.values.map(\.want).sorted(by: { $0.id < $1.id }) where want.isOpen {
             emit(want) { .refused($0, id) }
             want.update(peer.key) { $0.hasLied = true }
             if want.owner == peer.key { want.owner = nil }
@@ -148,7 +145,7 @@ extension Client {
     {
         var waits: [Duration] = []
         for block in blocks {
-            guard let want = want(of: block.cid.multihash) else { continue }
+            guard let want = wants[block.cid.multihash] else { continue }
             waits.append(now - want.since)
             if peer == nil { emit(want) { .foundLocally($0) } }
             end(want) { .success(Delivery(block: Block(unchecked: block.bytes, cid: want.cid), peer: peer)) }
@@ -158,7 +155,7 @@ extension Client {
     }
 
     mutating func storeFailed(_ key: Multihash, _ error: any Error, now: Duration) -> Effects {
-        guard let want = want(of: key) else { return flush(now) }
+        guard let want = wants[key] else { return flush(now) }
         end(want) {
             .failure(
                 ExchangeError(

@@ -10,8 +10,6 @@ import PeerIdentity
 /// all that could give it, and goes to the first that has room again. So each peer gets work in proportion to what it
 /// delivers.
 extension Client {
-    /// A peer of which one question in so many was in vain is asked less and less.
-    private static let doubtLimit = 16
     /// Peers beside the members of a session that are tried for each new want.
     private static let explorers = 2
     /// A peer is tried for a block, not knowing whether it has it, if it had this part of those before.
@@ -71,7 +69,7 @@ extension Client {
 
     /// Whether a peer that keeps saying DONT_HAVE is tried once more: the longer it does, the more rarely.
     private mutating func isHopeful(_ standing: SessionState.Standing) -> Bool {
-        standing.doubt < Self.doubtLimit || random.next(upperBound: UInt64(standing.doubt)) == 0
+        standing.doubt < SessionState.doubtLimit || random.next(upperBound: UInt64(standing.doubt)) == 0
     }
 
     /// Finds peers to ask for a want of which nobody was asked yet.
@@ -82,7 +80,7 @@ extension Client {
 
     mutating func gather(_ want: Want, for session: SessionState, now: Duration) {
         let hasMembers = session.members.contains {
-            peers[$0]?.isConnected == true && session.standing(of: $0).doubt < Self.doubtLimit
+            peers[$0]?.isConnected == true && session.standing(of: $0).doubt < SessionState.doubtLimit
         }
         var (room, explorers, mustWait) = (limits.questionsPerWant, Int.max, false)
         var candidates = session.named
@@ -95,7 +93,7 @@ extension Client {
         // As long as somebody may have it, who has had nothing so far is asked rarely, however quick it is to say so.
         let isAnybodyHopeful = candidates.contains {
             let standing = session.standing(of: $0)
-            return peers[$0]?.isConnected == true && standing.doubt < Self.doubtLimit
+            return peers[$0]?.isConnected == true && standing.doubt < SessionState.doubtLimit
                 && (isFree(standing) || now - standing.quietSince < timing.routerDelay)
         }
         for (index, key) in candidates.enumerated() where room > 0 {
@@ -192,9 +190,14 @@ extension Client {
     /// Finds an owner for a want that has none, or lets all that could be lay claim to it.
     private mutating func place(_ want: Want, now: Duration) {
         guard want.isOpen, want.owner == nil else { return }
-        var candidates = want.holders.compactMap { peers[$0] }.filter { isHolder($0, of: want) }
+        var candidates: [ClientPeer] = []
+        for key in want.holders { if let peer = peers[key], isHolder(peer, of: want) { candidates.append(peer) } }
         let isKnown = !candidates.isEmpty
-        if !isKnown { candidates = want.audience.compactMap { peers[$0] }.filter { isPromising($0, for: want) } }
+        if !isKnown {
+            for key in want.audience {
+                if let peer = peers[key], isPromising(peer, for: want) { candidates.append(peer) }
+            }
+        }
         guard !candidates.isEmpty else { return }
         let size = expectedBytes(want)
         let free = candidates.filter { hasRoom($0, for: want) }
@@ -259,8 +262,8 @@ extension Client {
         want.owner = peer.key
         want.update(peer.key) { $0.asked = .block }
         let due = now + Self.patienceBeforeSending
-        peer.owe(want.id, size: size, due: due, now: now)
-        deadlines.insert(.debt(want.id, peer.key), at: due)
+        peer.owe(want, size: size, due: due, now: now)
+        deadlines.insert(.debt(want, peer.key), at: due)
         peer.queue.want(want.cid, .block)
         wake(peer)
         guard let session = want.sessions.first else { return }

@@ -139,29 +139,29 @@ extension Client {
         let taken = peer.queue.take(
             limit: limit, outstanding: limits.outstandingWantsPerPeer, version: version, now: now)
         for (multihash, type) in taken.asked {
-            guard let want = wantIDs[multihash].flatMap({ wants[$0] }) else { continue }
+            guard let want = wants[multihash] else { continue }
             want.update(peer.key) {
                 $0.isSent = true
                 $0.sentAt = now
             }
             emit(want) { .asked($0, id, type) }
-            if type == .block { asked(want.id, of: peer, now: now) }
+            if type == .block { asked(want, of: peer, now: now) }
         }
         return (taken, flush(now))
     }
 
     /// A want of a block goes out.
-    private mutating func asked(_ want: Want.ID, of peer: ClientPeer, now: Duration) {
-        guard let debt = peer.debts[want] else { return }
-        let ahead = max(0, peer.owedBytes - debt.size)
-        let due = now + peer.estimate.patience(debt.size, ahead: ahead, within: timing.patience)
-        peer.estimate.beganWaiting(now: now)
-        peer.update(want) {
-            $0.ahead = ahead
-            $0.sentAt = now
-            $0.deliveredBefore = peer.estimate.delivered
-            $0.due = due
+    private mutating func asked(_ want: Want, of peer: ClientPeer, now: Duration) {
+        var due = now
+        let isOwed = peer.update(want.id) { debt in
+            debt.ahead = max(0, peer.owedBytes - debt.size)
+            debt.sentAt = now
+            debt.deliveredBefore = peer.estimate.delivered
+            debt.due = now + peer.estimate.patience(debt.size, ahead: debt.ahead, within: timing.patience)
+            due = debt.due
         }
+        guard isOwed else { return }
+        peer.estimate.beganWaiting(now: now)
         deadlines.insert(.debt(want, peer.key), at: due)
     }
 

@@ -32,28 +32,47 @@ extension Client {
         return flush(now)
     }
 
+    /// Whether what is due at a time is of interest still.
+    func isLive(_ due: Due, _ time: Duration) -> Bool {
+        switch due {
+        case .waiter(let id): waiters[id] != nil
+        case .debt(let want, let key): peers[key]?.debts[want.id]?.due == time
+        case .search(let session): sessions[session]?.searchDue == time
+        case .dial(let key): peers[key]?.dialing.due == time
+        }
+    }
+
+    /// When the driver has to come back, if it does not know of that yet. It does not come for what has ended.
+    mutating func takeAlarm() -> Duration? {
+        while let first = deadlines.unannounced {
+            guard !isLive(first.event, first.time) else {
+                deadlines.announce(first.time)
+                return first.time
+            }
+            deadlines.removeFirst()
+        }
+        return nil
+    }
+
     /// Drops deadlines of what has ended, when there are many.
     private mutating func compactDeadlines() {
+        guard deadlines.count > 1_024 else { return }
         let live = waiters.count + sessions.count + peers.values.reduce(0) { $0 + $1.debts.count + 1 }
         guard deadlines.count > 2 * live + 1_024 else { return }
-        deadlines.compact { [waiters, sessions, peers] due, time in
-            switch due {
-            case .waiter(let id): waiters[id] != nil
-            case .debt(let want, let key): peers[key]?.debts[want]?.due == time
-            case .search(let session): sessions[session]?.searchDue == time
-            case .dial(let key): peers[key]?.dialing.due == time
-            }
-        }
+        var kept = DeadlineQueue<Due>()
+        swap(&kept, &deadlines)
+        kept.compact { isLive($0, $1) }
+        deadlines = kept
     }
 
     // MARK: Blocks that do not come
 
-    private mutating func debtIsDue(_ id: Want.ID, _ key: PeerKey, now: Duration) {
-        guard let peer = peers[key], let debt = peer.debts[id], debt.due <= now, let want = wants[id] else { return }
+    private mutating func debtIsDue(_ want: Want, _ key: PeerKey, now: Duration) {
+        guard let peer = peers[key], let debt = peer.debts[want.id], debt.due <= now, !want.isOver else { return }
         guard let sentAt = debt.sentAt else {
             // The way to the peer is shut. What it was not told of yet, another one may be.
             guard want.owner == key, peer.queue.retract(want.cid.multihash) else { return }
-            peer.forgive(id)
+            peer.forgive(want.id)
             roomy.append(key)
             return stall(want, key)
         }
@@ -63,8 +82,8 @@ extension Client {
         let isInTurn = delivered <= 2 * (debt.ahead + debt.size) + (1 << 20) && now - sentAt < Self.longestDebt
         let next = peer.estimate.lastProgress + patience
         if isInTurn, next > now {
-            peer.update(id) { $0.due = next }
-            deadlines.insert(.debt(id, key), at: next)
+            peer.update(want.id) { $0.due = next }
+            deadlines.insert(.debt(want, key), at: next)
             return
         }
         guard want.owner == key else { return }

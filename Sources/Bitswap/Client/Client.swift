@@ -60,7 +60,7 @@ struct Client {
 
     enum Due {
         case waiter(WaiterID)
-        case debt(Want.ID, PeerKey)
+        case debt(Want, PeerKey)
         case search(SessionState.ID)
         case dial(PeerKey)
     }
@@ -69,8 +69,7 @@ struct Client {
     let timing: Timing
     var random: RandomSource
 
-    var wants: [Want.ID: Want] = [:]
-    var wantIDs: [Multihash: Want.ID] = [:]
+    var wants: [Multihash: Want] = [:]
     var waiters: [WaiterID: Waiter] = [:]
     var sessions: [SessionState.ID: SessionState] = [:]
     var peers: [PeerKey: ClientPeer] = [:]
@@ -114,7 +113,7 @@ struct Client {
 
     var isIdle: Bool { wants.isEmpty }
     var wantCount: Int { wants.count }
-    func isWanted(_ key: Multihash) -> Bool { wantIDs[key] != nil }
+    func isWanted(_ key: Multihash) -> Bool { wants[key] != nil }
     var waiterCount: Int { waiters.count }
     var wantlist: [CID] { wants.values.map(\.cid) }
 
@@ -175,7 +174,7 @@ struct Client {
     ) -> WaiterID? {
         guard let state = sessions[session] else { return nil }
         let id = nextID()
-        let want = wantIDs[cid.multihash].flatMap { wants[$0] } ?? addWant(cid, now: now)
+        let want = wants[cid.multihash] ?? addWant(cid, now: now)
         want.waiters.append(id)
         if isOrdered, want.place == nil { want.place = id }
         if !want.sessions.contains(where: { $0 === state }) {
@@ -196,13 +195,13 @@ struct Client {
 
     private mutating func addWant(_ cid: CID, now: Duration) -> Want {
         let want = Want(id: nextID(), cid: cid, since: now, tie: random.next())
-        wants[want.id] = want
-        wantIDs[cid.multihash] = want.id
+        wants[cid.multihash] = want
         return want
     }
 
     /// The blocks are not in the own store: peers may be asked.
     mutating func open(_ opened: [WaiterID], now: Duration) -> Effects {
+        var lastSession: SessionState.ID?
         for id in opened {
             if isStopped {
                 finish(id, .stopped, Self.stopped)
@@ -217,8 +216,11 @@ struct Client {
             } else if want.sessions.first !== session {
                 gather(want, for: session, now: now)
             }
-            startDials(of: session, now: now)
-            scheduleSearch(of: waiter.session, after: timing.routerDelay, now: now)
+            if waiter.session != lastSession {
+                lastSession = waiter.session
+                startDials(of: session, now: now)
+                scheduleSearch(of: waiter.session, after: timing.routerDelay, now: now)
+            }
             release(want)
         }
         return flush(now)
@@ -297,21 +299,20 @@ struct Client {
 
     /// Forgets a want; its waiters are the caller's business.
     mutating func remove(_ want: Want) {
-        guard wants.removeValue(forKey: want.id) != nil else { return }
-        wantIDs[want.cid.multihash] = nil
+        guard !want.isOver else { return }
+        wants[want.cid.multihash] = nil
         want.isOver = true
         for session in want.sessions { session.ended(want) }
     }
 
     /// Takes a want back wherever it was sent or is about to be.
     mutating func withdraw(_ want: Want, from deliverer: PeerKey?) {
-        for key in want.audience {
+        for key in want.audience where key != deliverer {
             guard let peer = peers[key] else { continue }
             if peer.forgive(want.id) {
                 if peer.debts.isEmpty { peer.estimate.stoppedWaiting() }
                 roomy.append(key)
             }
-            guard key != deliverer else { continue }
             if peer.queue.cancel(want.cid.multihash) { wake(peer) }
             if want[key]?.answer == nil { for session in want.sessions { session.withdrew(key) } }
         }
@@ -396,7 +397,7 @@ struct Client {
     /// Settles what the mutation has left open, and gives its effects.
     mutating func flush(_ now: Duration) -> Effects {
         settle(now)
-        effects.alarm = deadlines.takeAlarm()
+        effects.alarm = takeAlarm()
         mutation += 1
         var taken = Effects()
         swap(&taken, &effects)

@@ -10,7 +10,8 @@ typealias PeerKey = Int
 final class ClientPeer: @unchecked Sendable {
     /// A block that it was asked for and has not given yet.
     struct Debt {
-        var size: Int
+        let want: Want
+        let size: Int
         /// Bytes that it owed before this block.
         var ahead = 0
         /// Nil: the want is not sent yet.
@@ -62,23 +63,24 @@ final class ClientPeer: @unchecked Sendable {
     var isUntrusted: Bool { offence >= 4 }
 
     /// The block is asked for, at `now` for the second time if it is owed already.
-    func owe(_ want: Want.ID, size: Int, due: Duration, now: Duration) {
-        if debts[want] == nil {
-            debts[want] = Debt(size: size, due: due)
-            owedBytes += size
-        } else {
-            let delivered = estimate.delivered
-            update(want) {
-                $0.due = due
-                $0.deliveredBefore = delivered
-                if $0.sentAt != nil { $0.sentAt = now }
-            }
+    func owe(_ want: Want, size: Int, due: Duration, now: Duration) {
+        let delivered = estimate.delivered
+        let isOwed = update(want.id) {
+            $0.due = due
+            $0.deliveredBefore = delivered
+            if $0.sentAt != nil { $0.sentAt = now }
         }
+        guard !isOwed else { return }
+        debts[want.id] = Debt(want: want, size: size, due: due)
+        owedBytes += size
     }
 
-    func update(_ want: Want.ID, _ change: (inout Debt) -> Void) {
-        guard let index = debts.index(forKey: want) else { return }
+    /// Returns whether it owes the block.
+    @discardableResult
+    func update(_ want: Want.ID, _ change: (inout Debt) -> Void) -> Bool {
+        guard let index = debts.index(forKey: want) else { return false }
         change(&debts.values[index])
+        return true
     }
 
     /// Returns whether it owed the block.

@@ -2,7 +2,7 @@ import HeapModule
 
 /// Things that are due at some time, the earliest first. Pure.
 ///
-/// What is no longer of interest is not taken out but passed over when it is due; ``compact(_:)`` bounds what that costs.
+/// What is no longer of interest stays until it is the earliest; ``compact(_:)`` bounds what that costs.
 struct DeadlineQueue<Event: Sendable>: Sendable {
     private struct Entry: Comparable {
         var time: Duration
@@ -30,12 +30,16 @@ struct DeadlineQueue<Event: Sendable>: Sendable {
         return heap.popMin()?.event
     }
 
-    /// The time at which the driver has to come back, if it does not know of one so early yet.
-    mutating func takeAlarm() -> Duration? {
-        guard let first = heap.min?.time, alarms.last.map({ first < $0 }) ?? true else { return nil }
-        alarms.append(first)
-        return first
+    /// What is due first, if the driver does not know that it has to come back so early.
+    var unannounced: (event: Event, time: Duration)? {
+        guard let first = heap.min, alarms.last.map({ first.time < $0 }) ?? true else { return nil }
+        return (first.event, first.time)
     }
+
+    /// The driver is told to come back at this time.
+    mutating func announce(_ time: Duration) { alarms.append(time) }
+
+    mutating func removeFirst() { heap.removeMin() }
 
     /// The driver has come back: of what is over it is told no more, and it still knows of the rest.
     mutating func alarmRang(now: Duration) {

@@ -184,24 +184,24 @@ extension Exchange {
         _ = immediateStore.submit(blocks, now: isAll) { [self] error in
             if let next = ingest.batchEnded() { submit(next) }
             if blocks.count <= Self.fewBlocks {
-                conclude(batch, error)
+                conclude(batch, blocks, error)
             } else {
-                start(.conclude(batch, error))
+                start(.conclude(batch, blocks, error))
             }
         }
     }
 
     /// The same where the store has to be waited for.
     func store(_ batch: [Ingest.Arrival]) async {
+        let blocks = batch.flatMap(\.blocks)
         var failure: BlockstoreError?
-        do { try await store.put(batch.flatMap(\.blocks)) } catch { failure = error }
+        do { try await store.put(blocks) } catch { failure = error }
         if let next = ingest.batchEnded() { submit(next) }
-        conclude(batch, failure)
+        conclude(batch, blocks, failure)
     }
 
     /// A batch is stored, or could not be: resumes whoever waits for its blocks.
-    func conclude(_ batch: [Ingest.Arrival], _ error: BlockstoreError?) {
-        let blocks = batch.flatMap(\.blocks)
+    func conclude(_ batch: [Ingest.Arrival], _ blocks: [Block], _ error: BlockstoreError?) {
         var effects = Client.Effects()
         if let error {
             logger.info("fetched blocks could not be stored", metadata: ["error": "\(error)"])

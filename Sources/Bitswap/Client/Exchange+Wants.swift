@@ -191,9 +191,9 @@ final class Callers: Sendable {
     /// Calls `body` once, from any thread, with how the waiter has ended or will end.
     func whenFinished(_ waiter: Client.WaiterID, _ body: @escaping @Sendable (Outcome) -> Void) {
         let outcome: Outcome? = callers.withLockedValue {
-            if case .finished(let outcome) = $0.removeValue(forKey: waiter) { return outcome }
-            $0[waiter] = .waiting(body)
-            return nil
+            guard case .finished(let outcome) = $0.updateValue(.waiting(body), forKey: waiter) else { return nil }
+            $0[waiter] = nil
+            return outcome
         }
         if let outcome { body(outcome) }
     }

@@ -66,6 +66,8 @@ final class SessionState: @unchecked Sendable {
     var searchCursor = 0
 
     static let presumedBlockBytes = 256 << 10
+    /// A peer of which so many questions in a row were in vain is asked less and less.
+    static let doubtLimit = 16
 
     init(id: ID, reach: Reach, named: [PeerKey], isEphemeral: Bool) {
         self.id = id
@@ -115,17 +117,18 @@ final class SessionState: @unchecked Sendable {
         standings[peer] = standing
     }
 
-    /// Returns whether the peer is a member from now on, or hoped for again.
+    /// Returns whether the peer is a member from now on, or hoped for again after it was asked less.
     func answered(_ peer: PeerKey, has: Bool, isFirst: Bool, limit: Int, now: Duration) -> Bool {
         guard makeRoom(for: peer, limit: limit) else { return false }
         let before = standing(of: peer)
-        standings[peer, default: Standing()].answered(has: has, isFirst: isFirst, now: now)
-        guard has else { return false }
-        if !before.isMember {
-            standings[peer]?.isMember = true
+        var standing = before
+        standing.answered(has: has, isFirst: isFirst, now: now)
+        if has, !before.isMember {
+            standing.isMember = true
             members.append(peer)
         }
-        return !before.isMember || before.doubt > 0
+        standings[peer] = standing
+        return has && (!before.isMember || before.doubt >= Self.doubtLimit)
     }
 
     /// The content router says that the peer has a block of the session's: it is hoped for as much as if it had said so.
