@@ -76,11 +76,13 @@ test-secp256k1: packages-test ## the tests of identities with the trait Secp256k
 
 test-tsan: packages-test ## unit tests under Thread Sanitizer
 	TSAN_OPTIONS="suppressions=$(CURDIR)/Tests/tsan-suppressions.txt exitcode=66" \
+	SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$(WIDTH) \
 	$(SWIFT) test --sanitize thread --scratch-path .build-tsan $(FLAGS) $(ARGS)
 
 # Not for leaks: XCTest leaves some, and references that Swift keeps in tagged words look lost.
 test-asan: packages-test ## unit tests under Address Sanitizer
-	ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize address --scratch-path .build-asan $(FLAGS) $(ARGS)
+	ASAN_OPTIONS=detect_leaks=0 SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$(WIDTH) \
+	$(SWIFT) test --sanitize address --scratch-path .build-asan $(FLAGS) $(ARGS)
 
 fuzz: packages-test ## what parses bytes of peers on made-up input, FUZZ_SECONDS (60) for each target
 	Tests/Fuzz/run $(FUZZ_SECONDS)

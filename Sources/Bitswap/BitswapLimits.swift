@@ -28,7 +28,8 @@ public struct BitswapLimits: Sendable, Hashable {
     /// Bytes of memory for the subscriptions of all peers, at 768 each and more for a digest above 32 bytes. No peer may have
     /// more of it than it leaves free.
     public var subscriptionBytes = 64 << 20
-    /// How long a want is kept for a block that we do not hold. It then ends in silence; asking again begins it anew.
+    /// How long a want is kept for a block that we do not hold. It then ends in silence, when the peer next wants something;
+    /// asking again begins it anew.
     public var subscriptionLifetime: Duration = .seconds(600)
     /// Wants that we keep outstanding at one peer. Kubo drops wants past 1,024, in no order.
     public var outstandingWantsPerPeer = 1_024

@@ -53,13 +53,23 @@ struct AddressArgument: CheckedArgument {
     }
 }
 
+/// An address to dial again and again, or a name under which such addresses are found.
+struct StandingAddressArgument: CheckedArgument {
+    let text: String
+
+    func parse() throws -> Multiaddr {
+        let address = try Multiaddr(text)
+        return address.isName ? address : try AddressArgument(text: text).parse()
+    }
+}
+
 /// An address of a node that is known by its peer ID, or a name under which such addresses are found.
 struct BootstrapArgument: CheckedArgument {
     let text: String
 
     func parse() throws -> Multiaddr {
         let address = try Multiaddr(text)
-        if case .dnsaddr = address.components.first { return address }
+        if address.isName { return address }
         guard address.peerMultihash != nil else {
             throw ValidationError(
                 "\"\(text)\" does not say whose address it is; write /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW… or "

@@ -23,8 +23,8 @@ struct Serve: AsyncParsableCommand {
             valueName: "multiaddr"))
     var listen: [AddressArgument] = []
 
-    @Option(help: ArgumentHelp("A peer to stay connected to.", valueName: "multiaddr"))
-    var peer: [AddressArgument] = []
+    @Option(help: ArgumentHelp("A peer to stay connected to; /dnsaddr names are looked up.", valueName: "multiaddr"))
+    var peer: [StandingAddressArgument] = []
 
     @Option(
         help: ArgumentHelp(
@@ -45,7 +45,8 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup(title: "Resources") var resources: ResourceOptions
 
     func validate() throws {
-        for address in listen + peer { _ = try address.value() }
+        for address in listen { _ = try address.value() }
+        for address in peer { _ = try address.value() }
         for address in bootstrap { _ = try address.value() }
     }
 
@@ -63,16 +64,18 @@ struct Serve: AsyncParsableCommand {
         if !security.isEmpty { configuration.swarm.securityProtocols = security.map(\.security) }
         configuration.bootstrap = try bootstrap.map { try $0.value() }
         configuration.usesMDNS = !noMdns
+        let peers = try peer.map { try $0.value() }
+        configuration.peers = peers.filter(\.isName)
         let logger = options.logger(default: .info)
         let node = try BitswapNode(repository: repository, configuration: configuration, logger: logger)
         let responder = NodeResponder(node)
         let control = ControlServer(listener: listener, logger: logger) { try await responder.withSession($0) }
-        let peers = try peer.map { try $0.value() }
         // Shut down in the opposite order.
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
-                    ServeEvents(node: node, printsJSON: options.printsJSON), PeerDialing(node: node, addresses: peers),
+                    ServeEvents(node: node, printsJSON: options.printsJSON),
+                    PeerDialing(node: node, addresses: peers.filter { !$0.isName }),
                     node, control,
                 ],
                 gracefulShutdownSignals: [.sigint, .sigterm], logger: Self.quiet(logger)))

@@ -190,10 +190,7 @@ public final class BitswapNode: Service {
     }
 
     /// Whether an address does not say whose it is, so that nobody but who dials it knows.
-    private static func isAnonymous(_ address: Multiaddr) -> Bool {
-        if case .dnsaddr = address.components.first { return false }
-        return address.peerMultihash == nil
-    }
+    private static func isAnonymous(_ address: Multiaddr) -> Bool { !address.isName && address.peerMultihash == nil }
 
     private static let shortestRetry = Duration.seconds(1)
     private static let longestRetry = Duration.seconds(60)

@@ -14,8 +14,11 @@ public struct Blocks: Sendable {
     /// Stores a block and gives it to the peers that wait for it.
     ///
     /// Returns when the block is stored as durably as the store was opened for. A call that is cancelled may have stored it.
+    /// The store takes more bytes in one block than peers do: see `BitswapLimits.blockBytes`, 2 MiB.
     ///
     /// - Returns: the block's CID, version 1.
+    /// - Throws: `BlockstoreError`, such as `blockTooLarge` and `diskFull`; an error that names the hash function if that
+    ///   cannot be computed here.
     @discardableResult
     public func put(_ bytes: ByteBuffer, codec: CID.Codec = .raw, hash: Multihash.Code = .sha2_256) async throws -> CID
     {
@@ -39,6 +42,8 @@ public struct Blocks: Sendable {
     }
 
     /// Stores many blocks in one go and gives them to the peers that wait for them.
+    ///
+    /// - Throws: `BlockstoreError`; `cancelled` between two transactions, when some of them are stored and others are not.
     public func put(_ blocks: [Block]) async throws {
         try await store.put(blocks)
         exchange.offer(blocks)
@@ -51,7 +56,8 @@ public struct Blocks: Sendable {
     /// - Parameters:
     ///   - providers: who may be asked.
     ///   - timeout: how long to wait; nil waits for ever.
-    /// - Throws: `ExchangeError`; with `timedOut` and `notFound` it says what each peer answered.
+    /// - Throws: `ExchangeError`; with `timedOut` and `notFound` it says what each peer answered, and `cancelled` is what a
+    ///   caller gets whose task was.
     public func get(
         _ cid: CID, providers: Providers = .any, timeout: Duration? = .seconds(30)
     ) async throws -> Block {
@@ -77,7 +83,7 @@ public struct Blocks: Sendable {
         try await exchange.withSession(providers: providers, isolation: isolation, body)
     }
 
-    /// Whether the block is in the own store. Asks nobody.
+    /// Whether the block is in the own store. Asks nobody. Throws `BlockstoreError`, as the next two do.
     public func has(_ cid: CID) async throws -> Bool { try await store.has(cid.multihash) }
 
     /// The size in bytes of a block in the own store, or nil when it is not there. Asks nobody.

@@ -36,7 +36,7 @@ public struct Repository: Sendable, Hashable {
     /// - Throws: `repositoryExists` when there is a key already; `cannotCreate`, with the path and the reason.
     @discardableResult
     public func create() throws -> KeyPair {
-        guard !exists else {
+        guard access(identityPath, F_OK) != 0 else {
             throw NodeError(
                 .repositoryExists, "there is a repository at \(path) already; remove it or choose another --repo")
         }

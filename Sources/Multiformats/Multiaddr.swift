@@ -41,6 +41,9 @@ public struct Multiaddr: Hashable, Sendable {
         return peer
     }
 
+    /// Whether it is a `/dnsaddr`, a name under which addresses are found.
+    package var isName: Bool { if case .dnsaddr = components.first { true } else { false } }
+
     /// This address with one more protocol at its end.
     public func appending(_ component: Component) throws(MultiformatsError) -> Multiaddr {
         try Multiaddr(components + [component])

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 
 from dagpb import base58, cid_bytes, field, varint
 from harness import Failure
@@ -40,6 +41,7 @@ class RawPeer:
         self.windows, self.dead, self.plain, self.buffer = {}, set(), b"", b""
         self.theirs = {}  # streams that the node opened: what came before the protocol was agreed on, then None
         self.received, self.resets, self.ended = 0, 0, None
+        self.came = Counter()  # what is in received, by stream
         self.next = 1
         self.socket = socket.create_connection((host, int(port)), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -184,6 +186,7 @@ class RawPeer:
 
     def _data(self, stream, payload):
         self.received += len(payload)
+        self.came[stream] += len(payload)
         proposal = self.theirs.get(stream)
         if self.keep and stream in self.theirs:
             self.kept += payload
@@ -202,13 +205,13 @@ class RawPeer:
         if self.credit:
             self._frame(WINDOW, 0, stream, len(payload))
 
-    def read_until(self, count, seconds=20):
-        """Pumps until so many bytes came."""
+    def read_until(self, count, seconds=20, stream=None):
+        """Pumps until so many bytes came, on all streams together or on one."""
         end = time.monotonic() + seconds
-        while self.received < count and not self.ended and time.monotonic() < end:
+        while (came := self.received if stream is None else self.came[stream]) < count:
+            if self.ended or time.monotonic() > end:
+                raise Failure(f"{came} bytes came from the node, not {count}: {self.ended}")
             self.pump(0.1)
-        if self.received < count:
-            raise Failure(f"{self.received} bytes came from the node, not {count}: {self.ended}")
 
     def keep_reading(self):
         """From now on, in a thread of its own, for as long as the connection lasts."""

@@ -135,15 +135,15 @@ def endless_ping(t):
     stream, pings = peer.open(PING), os.urandom(64 << 10)
     echoed = len(line(MULTISTREAM) + line(PING)) + PING_BYTES
     peer.send(stream, os.urandom(PING_BYTES + 1))
-    peer.read_until(echoed)
+    peer.read_until(echoed, stream=stream)
     before = peak = serving.memory
     for _ in range(1024):
         # All echoes are read before more is sent: nothing is on its way when the memory is looked at.
         peer.send(stream, pings)
         echoed += len(pings)
-        peer.read_until(echoed)
+        peer.read_until(echoed, stream=stream)
         peak = max(peak, serving.memory)
-    t.equal(peer.received, echoed, "bytes that came: all but the one left over")
+    t.equal(peer.came[stream], echoed, "bytes that came: all but the one left over")
     t.log("resident MiB before, at most:", [round(n / (1 << 20), 1) for n in (before, peak)])
     t.check(peak - before < 16 << 20, f"64 MiB of pings made the node grow by {(peak - before) >> 20} MiB")
     peer.close()

@@ -2,7 +2,8 @@ import Metrics
 import NIOConcurrencyHelpers
 
 /// Keeps count of what one exchange does: the only place where its statistics and its metrics change, so that the two
-/// agree. An event is a message or a batch of blocks, never a single block: each costs one lock.
+/// agree. An event is a message or a batch of blocks, each of which costs one lock; of a single block only that it is
+/// wanted, and how long it took, go to the metrics.
 final class Account: Sendable {
     private let totals = NIOLockedValueBox(ExchangeStatistics())
     private let metrics: ExchangeMetrics
