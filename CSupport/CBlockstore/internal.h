@@ -55,6 +55,7 @@ struct cbs_store {
     /// The writer's own.
     bool writing;
     size_t last_commit;    ///< the transaction that this process committed last, or found when it opened the store
+    size_t freed;          ///< the transaction with which cbs_free_pages last did its work
     uint32_t commits_until_sweep;
     uint64_t reserved;     ///< the file owns its blocks up to here
     bool is_tight;         ///< the map was made to end with the used pages

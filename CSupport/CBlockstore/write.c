@@ -206,8 +206,14 @@ int cbs_free_pages(cbs_store *store) {
     cbs_writer *writer = NULL;
     int status = cbs_write_begin(store, 0, &writer);
     if (status != CBS_OK) return status;
+    if (mdb_txn_id(writer->txn) == store->freed + 1) {
+        cbs_write_abort(writer);
+        return CBS_NOT_FOUND;
+    }
     writer->changed = true;
-    return cbs_write_commit(writer);
+    status = cbs_write_commit(writer);
+    if (status == CBS_OK) store->freed = store->last_commit;
+    return status;
 }
 
 bool cbs_write_is_alone(cbs_store *store) {

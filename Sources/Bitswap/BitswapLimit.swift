@@ -12,9 +12,11 @@ enum BitswapLimit: String, Hashable, Sendable, CaseIterable {
     case wantBytes
     case subscriptionBytes
     case subscriptionLifetime
+    case outstandingWantsPerPeer
     case outstandingBytesPerPeer
     case outstandingBytes
     case drainTimeout
+    case unstoredBytesPerStream
     case incomingBytes
     case wantlistBytes
 }

@@ -94,7 +94,7 @@ struct Serve: AsyncParsableCommand {
     }
 }
 
-/// Stays connected to the peers named on the command line, and says so when one is not there.
+/// Stays connected to the peers named on the command line by address, and says so when one is not there.
 struct PeerDialing: Service {
     let node: BitswapNode
     let addresses: [Multiaddr]

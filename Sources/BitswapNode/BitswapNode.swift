@@ -144,8 +144,8 @@ public final class BitswapNode: Service {
 
     deinit { listening.fail(NodeError(.stopped, "the node was never run")) }
 
-    /// The addresses that others reach this node on when it begins to listen, with its `/p2p/` at the end and real ports;
-    /// those of later, as interfaces come and go, are `swarm.listenAddresses`.
+    /// The addresses when the node began to listen, with its `/p2p/` at the end and real ports. For those of now, as
+    /// interfaces come and go, see `swarm.listenAddresses`.
     ///
     /// Suspends until ``run()`` listens, also when the calling task is cancelled; throws what kept it from that.
     public var addresses: [Multiaddr] {
@@ -197,8 +197,8 @@ public final class BitswapNode: Service {
     /// A connection that ends sooner counts as a failure.
     private static let shortestConnection = Duration.seconds(10)
 
-    /// Connects to an address, and again whenever the connection is lost, until the task is cancelled; after failures, and
-    /// connections of less than ten seconds, it waits for a second, and each time for twice as long, up to a minute.
+    /// Connects to an address, and again whenever the connection is lost, until the task is cancelled: about a second
+    /// later, and after failures, and connections of less than ten seconds, each time after twice as long, up to a minute.
     ///
     /// - Parameter failed: called with the first failure, and with the first one after a connection was lost.
     public func stayConnected(to address: Multiaddr, failed: @Sendable (any Error) -> Void = { _ in }) async {

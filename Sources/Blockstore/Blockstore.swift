@@ -45,7 +45,9 @@ public protocol Blockstore: Sendable {
     /// Returns when all that was put before is on the disk.
     func flush() async throws(BlockstoreError)
 
-    /// Finishes what was begun, then closes. A second call waits for the first and does nothing more.
+    /// Finishes what was begun, then closes. A second call waits for the first and has the same outcome.
+    ///
+    /// - Throws: why not all that was put is known to be on the disk, if nobody was told before; it is closed all the same.
     func close() async throws(BlockstoreError)
 
     var limits: BlockstoreLimits { get }

@@ -52,14 +52,20 @@ struct Committer {
                 for request in writes { outcomes.append(.success(try request.apply(to: transaction))) }
                 return outcomes
             }
-            if let interval, syncDue == nil { syncDue = .now + interval }
+            noteCommit()
             return outcomes
         } catch {
             // One large block that does not fit must not fail the small ones beside it.
             let mayFitAlone = error.code == .diskFull || error.code == .storeFull
+            // The engine may have committed that pages are free.
+            if mayFitAlone { noteCommit() }
             guard writes.count > 1 && mayFitAlone else { return writes.map { _ in .failure(error) } }
             return writes.indices.flatMap { commit(writes[$0...$0]) }
         }
+    }
+
+    private mutating func noteCommit() {
+        if let interval, syncDue == nil { syncDue = .now + interval }
     }
 
     /// Syncs what is not on the disk yet. An error waits for the next caller.

@@ -63,8 +63,8 @@ final class Engine: Sendable {
     var isAlone: Bool { cbs_write_is_alone(store) }
 
     /// Runs `body` in the write transaction and commits it; from one thread at a time. When the map is too small it
-    /// is made larger and `body` runs again from the start, and so it does when there was no room but what the last
-    /// transaction freed.
+    /// is made larger and `body` runs again from the start; the same once if only pages that the last transaction freed are
+    /// left.
     ///
     /// - Parameter byteCount: the bytes of the file that `body` may take; 0 when it only deletes.
     func write<R>(

@@ -135,10 +135,7 @@ public final class Connection: Sendable {
             channel.close(promise: nil)
             return
         }
-        let limit = TimeAmount(swarm.configuration.closeTimeout)
-        let deadline = eventLoop.scheduleTask(in: limit) { [channel] in channel.close(promise: nil) }
-        channel.closeFuture.whenComplete { _ in deadline.cancel() }
-        muxer.close(within: limit)
+        muxer.close(within: TimeAmount(swarm.configuration.closeTimeout))
     }
 
     /// The peer takes no more streams; the open ones go on.

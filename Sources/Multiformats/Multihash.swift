@@ -164,17 +164,22 @@ extension Multihash: Hashable {
             && (left.digestLength <= inlineLength || left.spill == right.spill)
     }
 
-    /// All of the digest goes in, so that nobody can choose digests that collide.
-    @inlinable
+    /// All of the digest goes in, multiplied with secrets of this process, so that the hasher has one word to take in place
+    /// of six, and that nobody outside can choose digests that collide.
     public func hash(into hasher: inout Hasher) {
-        hasher.combine(word0)
-        hasher.combine(word1)
-        hasher.combine(word2)
-        hasher.combine(word3)
-        hasher.combine(code.rawValue)
-        hasher.combine(digestLength)
+        let secrets = Self.secrets
+        let first = (word0 ^ secrets.0).multipliedFullWidth(by: word1 ^ secrets.1)
+        let second = (word2 ^ secrets.2).multipliedFullWidth(by: word3 ^ secrets.3)
+        let mixed = first.high ^ first.low ^ (second.high &- second.low)
+        hasher.combine(mixed &+ code.rawValue << 9 &+ UInt64(digestLength))
         if let spill { spill.withUnsafeBytes { hasher.combine(bytes: $0) } }
     }
+
+    /// As secret as the hasher's own.
+    private static let secrets = {
+        func secret(_ number: UInt64) -> UInt64 { UInt64(bitPattern: Int64(number.hashValue)) }
+        return (secret(0), secret(1), secret(2), secret(3))
+    }()
 }
 
 extension Multihash: Comparable {

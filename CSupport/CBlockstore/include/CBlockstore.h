@@ -105,8 +105,8 @@ int cbs_write_delete(cbs_writer *writer, const void *key, size_t key_size, bool 
 int cbs_write_commit(cbs_writer *writer);
 void cbs_write_abort(cbs_writer *writer);
 
-/// Lets the pages that the last transaction freed be used, by one that changes nothing: LMDB gives them out from the second
-/// one after it. For when there is no other room.
+/// Commits an empty transaction, so that the next one may use the pages that the last one freed. For when there is no other
+/// room. CBS_NOT_FOUND when it was called before, and nothing was committed since.
 int cbs_free_pages(cbs_store *store);
 
 /// Whether no other process has written since this one last did, so that none is likely to be waited for.

@@ -49,9 +49,9 @@ final class BlockFlow: Sendable {
 
     private struct Pending {
         var cid: CID
-        /// Nil for a block that is in its CID.
-        var waiter: Client.WaiterID?
         var since: Duration
+        /// Nil for a block that is in its CID, and while it is being registered.
+        var waiter: Client.WaiterID?
     }
 
     private struct State {
@@ -162,11 +162,7 @@ final class BlockFlow: Sendable {
     private func register(_ cid: CID) throws -> Bool {
         let now = exchange.time.now()
         if let inline = try Exchange.inlineBlock(cid) {
-            let place = state.withLockedValue { state in
-                state.lastPlace += 1
-                state.pending[state.lastPlace] = Pending(cid: cid, waiter: nil, since: now)
-                return state.lastPlace
-            }
+            guard let place = nextPlace(for: cid, now: now) else { return false }
             finished(.success(Client.Delivery(block: inline, peer: nil)), at: place)
             return true
         }
@@ -176,24 +172,33 @@ final class BlockFlow: Sendable {
         }
         guard let waiter else { return false }
         exchange.account.wantOpened()
-        let place: UInt64? = state.withLockedValue { state in
+        if let place = nextPlace(for: cid, now: now) {
+            exchange.callers.whenFinished(waiter) { [self] in finished($0, at: place) }
+            let isWanted = state.withLockedValue { state in
+                guard !state.hasEnded else { return false }
+                state.pending[place]?.waiter = waiter
+                state.unseen.append(waiter)
+                state.unseenCIDs.append(cid)
+                return true
+            }
+            if isWanted {
+                unseen.raise()
+                return true
+            }
+        }
+        withdraw([waiter])
+        return false
+    }
+
+    /// The place of the next block; nil when nobody reads any more.
+    private func nextPlace(for cid: CID, now: Duration) -> UInt64? {
+        state.withLockedValue { state in
             guard !state.hasEnded else { return nil }
             state.lastPlace += 1
             if state.pending.isEmpty { state.lastArrival = now }
-            state.pending[state.lastPlace] = Pending(cid: cid, waiter: waiter, since: now)
-            state.unseen.append(waiter)
-            state.unseenCIDs.append(cid)
+            state.pending[state.lastPlace] = Pending(cid: cid, since: now)
             return state.lastPlace
         }
-        guard let place else {
-            withdraw([waiter])
-            return false
-        }
-        exchange.callers.whenFinished(waiter) { [self] in finished($0, at: place) }
-        // Who ended it in between has not found that.
-        if state.withLockedValue({ $0.hasEnded }) { exchange.callers.forget([waiter]) }
-        unseen.raise()
-        return true
     }
 
     /// Looks wants up in the own store, all that were registered since the last time in one go; asks peers for the rest.
@@ -262,7 +267,8 @@ final class BlockFlow: Sendable {
             switch outcome {
             case .success(let delivery):
                 state.lastArrival = now
-                keep(FetchedBlock(delivery, cid: pending.cid, elapsed: now - pending.since), at: place, &state)
+                let fetched = FetchedBlock(delivery, cid: pending.cid, elapsed: now - pending.since)
+                keep(fetched, isInStore: pending.waiter != nil, at: place, &state)
             case .failure(let error): if state.failure == nil { state.failure = error }
             }
             return (state.reader.take(), state.endsShortage())
@@ -271,10 +277,10 @@ final class BlockFlow: Sendable {
         if isRoom { room.raise() }
     }
 
-    private func keep(_ fetched: FetchedBlock, at place: UInt64, _ state: inout State) {
+    private func keep(_ fetched: FetchedBlock, isInStore: Bool, at place: UInt64, _ state: inout State) {
         let size = fetched.block.bytes.readableBytes
         let isNext = state.bufferedBytes == 0 || (order == .request && place == state.nextPlace)
-        let isTooMuch = !isNext && state.bufferedBytes + size > bytes
+        let isTooMuch = isInStore && !isNext && state.bufferedBytes + size > bytes
         var arrival = Arrival(fetched: fetched, isInStoreOnly: isTooMuch)
         if isTooMuch {
             arrival.fetched = FetchedBlock(

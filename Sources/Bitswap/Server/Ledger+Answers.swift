@@ -34,7 +34,8 @@ extension Ledger {
             most: Self.messageOverhead + max(first, all) + presences)
     }
 
-    /// The next message's worth of answers: presences, and blocks of which the first is sure to have its place. It is empty
+    /// The next message's worth of answers: presences, and blocks of which the first is sure to have its place, unless
+    /// a presence with a long CID took it. It is empty
     /// when the first block does not fit: the budget was meant for another.
     mutating func next(budget: Int, version: BitswapVersion) -> Envelope {
         var envelope = Envelope()

@@ -8,7 +8,7 @@ struct ByteCountsArgument: CheckedArgument {
     func parse() throws -> [Int] {
         try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
             let count = try BytesArgument(text: String(part)).value()
-            guard count > 0 else { throw ValidationError("\"\(part)\" is not a number of bytes from 1 on") }
+            guard count > 0 else { throw ValidationError("\"\(part)\" is no size; it must be at least 1 byte") }
             return count
         }
     }

@@ -20,6 +20,7 @@ final class PingResponder: StreamHandler {
     /// What waits to be echoed, at most a window of it.
     private(set) var pending = ByteBuffer()
     private var hasEnded = false
+    private static let mostAtOnce = 64 << 10
 
     func streamOpened(_ stream: Stream) {}
 
@@ -38,12 +39,18 @@ final class PingResponder: StreamHandler {
     func streamClosed(_ stream: Stream, error: Libp2pError?) {}
 
     private func echo(_ stream: Stream) {
-        let whole = pending.readableBytes / PingPayload.length * PingPayload.length
-        if whole > 0, stream.isWritable, let payloads = pending.readSlice(length: whole) {
+        var echoed = 0
+        while stream.isWritable {
+            let whole = min(pending.readableBytes, Self.mostAtOnce) / PingPayload.length * PingPayload.length
+            guard whole > 0, let payloads = pending.readSlice(length: whole) else { break }
+            stream.write(payloads)
+            echoed += whole
+        }
+        if echoed > 0 {
             // A buffer keeps all that was ever read of it, and what is on its way shares it: the rest gets one of its own.
             pending = ByteBuffer(bytes: pending.readableBytesView)
-            stream.writeAndFlush(payloads)
-            stream.consume(whole)
+            stream.flush()
+            stream.consume(echoed)
         }
         if hasEnded, pending.readableBytes < PingPayload.length { stream.finish() }
     }
