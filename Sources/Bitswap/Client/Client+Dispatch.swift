@@ -263,7 +263,7 @@ extension Client {
         want.update(peer.key) { $0.asked = .block }
         let due = now + Self.patienceBeforeSending
         peer.owe(want, size: size, due: due, now: now)
-        deadlines.insert(.debt(want, peer.key), at: due)
+        deadlines.insert(.debt(want.id, peer.key), at: due)
         peer.queue.want(want.cid, .block)
         wake(peer)
         guard let session = want.sessions.first else { return }

@@ -162,7 +162,7 @@ extension Client {
         }
         guard isOwed else { return }
         peer.estimate.beganWaiting(now: now)
-        deadlines.insert(.debt(want, peer.key), at: due)
+        deadlines.insert(.debt(want.id, peer.key), at: due)
     }
 
     // MARK: Connecting

@@ -36,7 +36,7 @@ extension Client {
     func isLive(_ due: Due, _ time: Duration) -> Bool {
         switch due {
         case .waiter(let id): waiters[id] != nil
-        case .debt(let want, let key): peers[key]?.debts[want.id]?.due == time
+        case .debt(let want, let key): peers[key]?.debts[want]?.due == time
         case .search(let session): sessions[session]?.searchDue == time
         case .dial(let key): peers[key]?.dialing.due == time
         }
@@ -67,12 +67,14 @@ extension Client {
 
     // MARK: Blocks that do not come
 
-    private mutating func debtIsDue(_ want: Want, _ key: PeerKey, now: Duration) {
-        guard let peer = peers[key], let debt = peer.debts[want.id], debt.due <= now, !want.isOver else { return }
+    private mutating func debtIsDue(_ id: Want.ID, _ key: PeerKey, now: Duration) {
+        guard let peer = peers[key], let debt = peer.debts[id], debt.due <= now else { return }
+        let want = debt.want
+        guard !want.isOver else { return }
         guard let sentAt = debt.sentAt else {
             // The way to the peer is shut. What it was not told of yet, another one may be.
             guard want.owner == key, peer.queue.retract(want.cid.multihash) else { return }
-            peer.forgive(want.id)
+            peer.forgive(id)
             roomy.append(key)
             return stall(want, key)
         }
@@ -82,8 +84,8 @@ extension Client {
         let isInTurn = delivered <= 2 * (debt.ahead + debt.size) + (1 << 20) && now - sentAt < Self.longestDebt
         let next = peer.estimate.lastProgress + patience
         if isInTurn, next > now {
-            peer.update(want.id) { $0.due = next }
-            deadlines.insert(.debt(want, key), at: next)
+            peer.update(id) { $0.due = next }
+            deadlines.insert(.debt(id, key), at: next)
             return
         }
         guard want.owner == key else { return }

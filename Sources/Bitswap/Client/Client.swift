@@ -60,7 +60,7 @@ struct Client {
 
     enum Due {
         case waiter(WaiterID)
-        case debt(Want, PeerKey)
+        case debt(Want.ID, PeerKey)
         case search(SessionState.ID)
         case dial(PeerKey)
     }
