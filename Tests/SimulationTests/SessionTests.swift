@@ -100,6 +100,38 @@ import Testing
         }
     }
 
+    /// What comes when too much waits to be read is read again from the store, but for what is in its CID and in no store.
+    @Test(arguments: [BlockSequence.Order.arrival, .request])
+    func whatIsInItsCIDComesThoughTooMuchWaitsToBeRead(_ order: BlockSequence.Order) async throws {
+        let inline = CID(codec: .raw, multihash: try Multihash(code: .identity, digest: Array("inline".utf8)))
+        // The first is small, so that many more are asked for at once than there is room for.
+        let fetched = madeUpBlocks(1, bytes: 1_000, seed: 3) + blocks[..<60]
+        let all = fetched.map(\.cid) + [inline]
+        try await Simulation.run(seed: 1) { simulation in
+            let (server, client) = (simulation.node(), simulation.node())
+            try await server.store.put(fetched)
+            simulation.connect(server, client, Self.link)
+            let taken = NIOLockedValueBox(0)
+            let cids = AsyncStream<CID> {
+                let index = taken.withLockedValue { taken in
+                    defer { taken += 1 }
+                    return taken
+                }
+                // The others have come by then.
+                if index == fetched.count { try? await simulation.sleep(for: .seconds(5)) }
+                return index < all.count ? all[index] : nil
+            }
+            var got: [CID] = []
+            try await client.exchange.withSession { session in
+                // Room for the first and 39 others, to the byte.
+                let sequence = session.blocks(for: cids, order: order, bytes: 391_000)
+                try await simulation.sleep(for: .seconds(10))
+                for try await block in sequence { got.append(block.block.cid) }
+            }
+            #expect(Set(got) == Set(all) && got.count == all.count)
+        }
+    }
+
     /// One by one each would be a look-up and a message of its own.
     @Test(arguments: [BlockSequence.Order.arrival, .request])
     func whatIsTakenIsTakenTogether(_ order: BlockSequence.Order) async throws {
