@@ -48,6 +48,25 @@ def kubo_over_ipv6(t):
     t.equal(serving.stop(), 0, "status of serve")
 
 
+@test("id and stat tell the addresses of now", seconds=60)
+def addresses_of_now(t):
+    node = Node(t)
+    serving = node.serve(listen="/ip4/0.0.0.0/tcp/0")
+
+    def told():
+        lines = node.run("id").lines + node.stat()["addresses"]
+        return sum("/ip4/10.9.9.9/tcp/" in line for line in lines)
+
+    t.equal(told(), 0, "times that it is told before it is there")
+    subprocess.run("ip addr add 10.9.9.9/32 dev lo".split(), check=True)
+    try:
+        t.eventually(lambda: told() == 2, "both tell the new address")
+    finally:
+        subprocess.run("ip addr del 10.9.9.9/32 dev lo".split(), check=True)
+    t.eventually(lambda: told() == 0, "nor do they tell it any more")
+    t.equal(serving.stop(), 0, "status of serve")
+
+
 DESCRIPTORS = 64
 
 
