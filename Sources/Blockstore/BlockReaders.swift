@@ -2,10 +2,11 @@ import NIOCore
 
 /// The threads that read for callers which must not wait for the disk themselves.
 ///
-/// They share one queue. A thread that wakes takes its part of the queue and answers it from one read transaction.
+/// They share one queue. A thread that wakes takes its part of the queue and answers it from one read transaction, or from
+/// several where that would become long.
 final class BlockReaders: Sendable {
     struct Request: Sendable {
-        let run: @Sendable (borrowing ReadTransaction) -> Void
+        let run: @Sendable (inout ReadTransaction) -> Void
         let fail: @Sendable (BlockstoreError) -> Void
     }
 
@@ -20,15 +21,18 @@ final class BlockReaders: Sendable {
 
     private let engine: Engine
     private let threadCount: Int
+    /// Bytes after which a transaction ends.
+    private let transactionByteCount: Int
     private let monitor = Monitor(State())
 
-    init(engine: Engine, threadCount: Int) throws(BlockstoreError) {
+    init(engine: Engine, threadCount: Int, transactionByteCount: Int) throws(BlockstoreError) {
         self.engine = engine
         self.threadCount = max(1, threadCount)
+        self.transactionByteCount = transactionByteCount
         for _ in 0..<self.threadCount {
             do throws(BlockstoreError) {
                 let thread = try StoreThread { [monitor, engine, threadCount = self.threadCount] in
-                    BlockReaders.run(monitor, engine, threadCount)
+                    BlockReaders.run(monitor, engine, threadCount, transactionByteCount)
                 }
                 monitor.withLock { $0.threads.append(thread) }
             } catch {
@@ -40,14 +44,14 @@ final class BlockReaders: Sendable {
 
     /// Runs `body` in a read transaction on one of the threads.
     func read<R: Sendable>(
-        _ body: @escaping @Sendable (borrowing ReadTransaction) throws(BlockstoreError) -> R
+        _ body: @escaping @Sendable (inout ReadTransaction) throws(BlockstoreError) -> R
     ) async throws(BlockstoreError) -> R {
         let result = await withCheckedContinuation {
             (continuation: CheckedContinuation<Result<R, BlockstoreError>, Never>) in
             let request = Request(
                 run: { transaction in
                     do throws(BlockstoreError) {
-                        continuation.resume(returning: .success(try body(transaction)))
+                        continuation.resume(returning: .success(try body(&transaction)))
                     } catch {
                         continuation.resume(returning: .failure(error))
                     }
@@ -68,6 +72,9 @@ final class BlockReaders: Sendable {
         if isRefused { request.fail(.closed(path: engine.path)) }
     }
 
+    /// Requests that no thread has taken yet.
+    var queuedCount: Int { monitor.withLock { $0.queue.count } }
+
     /// Answers what is queued, then ends the threads. Waits for them: not from one of them.
     func stop() {
         var threads: [StoreThread] = []
@@ -79,7 +86,9 @@ final class BlockReaders: Sendable {
         for thread in threads { thread.join() }
     }
 
-    private static func run(_ monitor: Monitor<State>, _ engine: Engine, _ threadCount: Int) {
+    private static func run(
+        _ monitor: Monitor<State>, _ engine: Engine, _ threadCount: Int, _ transactionByteCount: Int
+    ) {
         while true {
             let requests = monitor.wait { (state, _) -> [Request]? in
                 guard !state.queue.isEmpty else { return state.isStopping ? [] : nil }
@@ -89,12 +98,18 @@ final class BlockReaders: Sendable {
                 return requests
             }
             guard !requests.isEmpty else { return }
-            do throws(BlockstoreError) {
-                try engine.read { (transaction) throws(BlockstoreError) in
-                    for request in requests { request.run(transaction) }
+            var rest = requests[...]
+            while !rest.isEmpty {
+                do throws(BlockstoreError) {
+                    try engine.read { (transaction) throws(BlockstoreError) in
+                        repeat {
+                            rest.removeFirst().run(&transaction)
+                        } while !rest.isEmpty && transaction.byteCount < transactionByteCount
+                    }
+                } catch {
+                    for request in rest { request.fail(error) }
+                    break
                 }
-            } catch {
-                for request in requests { request.fail(error) }
             }
         }
     }

@@ -71,10 +71,10 @@ public struct BlockstoreStatistics: Sendable, Hashable {
 
 /// What a store offers besides to code that runs on an event loop and cannot wait.
 package protocol ImmediateBlockstore: Blockstore {
-    /// Looks a block up on the calling thread: for one block that somebody waits for, where waking another thread
-    /// would cost more than the look-up. The bytes are valid during `body` only, which must not call the store. It may
-    /// have to read from the disk.
-    func readNow<R>(_ key: Multihash, _ body: (UnsafeRawBufferPointer?) throws -> R) throws -> R
+    /// Looks a few blocks up on the calling thread: for what somebody waits for, where waking another thread would cost
+    /// more than the look-up. `body` gets the bytes in the order of the keys, nil for what is not here; they are valid
+    /// during it only, and it must not call the store. It may have to read from the disk.
+    func readNow<R>(_ keys: [Multihash], _ body: ([UnsafeRawBufferPointer?]) throws -> R) throws -> R
 
     /// Queues blocks to be stored and returns at once; `done` is called once, when they are durable or have failed: on a
     /// thread of the store, or on the calling thread before this returns.
@@ -83,6 +83,13 @@ package protocol ImmediateBlockstore: Blockstore {
     ///   waking another thread would cost more.
     /// - Returns: whether the queue is within its limit. When it is not, hold back until an earlier `done`.
     func submit(_ blocks: [Block], now: Bool, done: @escaping @Sendable (BlockstoreError?) -> Void) -> Bool
+}
+
+extension ImmediateBlockstore {
+    /// Looks up one block in this way.
+    package func readNow<R>(_ key: Multihash, _ body: (UnsafeRawBufferPointer?) throws -> R) throws -> R {
+        try readNow([key]) { try body($0[0]) }
+    }
 }
 
 extension Block {

@@ -20,8 +20,12 @@ public struct BlockstoreLimits: Sendable, Hashable {
     /// The number of keys that a listing fetches at a time.
     public var listingPageCount = 1024
 
-    /// The bytes of blocks that `verify` hashes within one read transaction. One block may be larger than that.
-    public var verificationByteCount = 4 << 20
+    /// A read transaction ends once it has given out this many bytes of blocks, and a new one begins for the rest: while
+    /// one is open, no page that was freed since can be used again, and the file grows instead. One block may be larger.
+    public var readTransactionByteCount = 4 << 20
+
+    /// The number of blocks that are looked up in one read transaction for one caller.
+    public var readTransactionKeyCount = 4096
 
     /// The number of keys that one verification names as corrupt; further ones are only counted.
     public var reportedKeyCount = 65_536

@@ -48,15 +48,15 @@ final class Engine: Sendable {
 
     /// Runs `body` in a read transaction on the latest state. It must be brief and must not call the engine.
     func read<R>(
-        _ body: (borrowing ReadTransaction) throws(BlockstoreError) -> R
+        _ body: (inout ReadTransaction) throws(BlockstoreError) -> R
     ) throws(BlockstoreError) -> R {
         var reader: OpaquePointer?
         let status = cbs_read_begin(store, &reader)
         guard status == CBS_OK, let reader else {
             throw BlockstoreError(status: status, path: path, doing: "read")
         }
-        let transaction = ReadTransaction(reader: reader, path: path)
-        return try body(transaction)
+        var transaction = ReadTransaction(reader: reader, path: path)
+        return try body(&transaction)
     }
 
     /// Whether no other process has written since this one last did: a write then hardly ever waits for one.

@@ -45,8 +45,8 @@ public final class LMDBBlockstore: ImmediateBlockstore {
         /// The store never grows beyond this many bytes: `put` then throws `storeFull`.
         public var maximumMapSize = 16 << 40
 
-        /// The threads that read.
-        public var readerThreadCount = 2
+        /// The threads that read: one for each processor, from 2, as a thread may wait for the disk, to 16.
+        public var readerThreadCount = min(max(System.coreCount, 2), 16)
 
         public var limits = BlockstoreLimits()
 
@@ -56,7 +56,7 @@ public final class LMDBBlockstore: ImmediateBlockstore {
     public let path: String
     public let limits: BlockstoreLimits
     private let engine: Engine
-    private let readers: BlockReaders
+    let readers: BlockReaders
     let writer: BlockWriter
 
     /// Opens the store in a directory. The directory is made if only it is missing, the store if there is none in it.
@@ -69,7 +69,9 @@ public final class LMDBBlockstore: ImmediateBlockstore {
         let directory = try StoreDirectory(claiming: path, mayCreate: !configuration.isReadOnly)
         do throws(BlockstoreError) {
             let engine = try Engine(path: path, configuration: configuration)
-            let readers = try BlockReaders(engine: engine, threadCount: configuration.readerThreadCount)
+            let readers = try BlockReaders(
+                engine: engine, threadCount: configuration.readerThreadCount,
+                transactionByteCount: configuration.limits.readTransactionByteCount)
             do throws(BlockstoreError) {
                 writer = try BlockWriter(engine: engine, configuration: configuration) {
                     readers.stop()
@@ -106,34 +108,47 @@ public final class LMDBBlockstore: ImmediateBlockstore {
     }
 
     public func has(_ key: Multihash) async throws(BlockstoreError) -> Bool {
-        try await readers.read { (transaction) throws(BlockstoreError) in try transaction.bytes(of: key) != nil }
+        try await readers.read { (transaction) throws(BlockstoreError) in try transaction.size(of: key) != nil }
     }
 
     public func size(of key: Multihash) async throws(BlockstoreError) -> Int? {
-        try await readers.read { (transaction) throws(BlockstoreError) in try transaction.bytes(of: key)?.count }
+        try await readers.read { (transaction) throws(BlockstoreError) in try transaction.size(of: key) }
     }
 
     public func sizes(of keys: [Multihash]) async throws(BlockstoreError) -> [Int?] {
-        try await readers.read { (transaction) throws(BlockstoreError) in
-            var sizes: [Int?] = []
-            sizes.reserveCapacity(keys.count)
-            for key in keys { sizes.append(try transaction.bytes(of: key)?.count) }
-            return sizes
+        var sizes: [Int?] = []
+        sizes.reserveCapacity(keys.count)
+        while sizes.count < keys.count {
+            let part = keys[sizes.count..<min(keys.count, sizes.count + limits.readTransactionKeyCount)]
+            sizes += try await readers.read { (transaction) throws(BlockstoreError) in
+                try part.map { (key) throws(BlockstoreError) in try transaction.size(of: key) }
+            }
         }
+        return sizes
     }
 
     public func read(
         _ keys: [Multihash], each: @escaping @Sendable (Int, UnsafeRawBufferPointer?) -> Void
     ) async throws(BlockstoreError) {
-        try await readers.read { (transaction) throws(BlockstoreError) in
-            for (index, key) in keys.enumerated() { each(index, try transaction.bytes(of: key)) }
+        var next = 0
+        while next < keys.count {
+            let start = next
+            next = try await readers.read { [limits] (transaction) throws(BlockstoreError) in
+                var index = start
+                repeat {
+                    each(index, try transaction.bytes(of: keys[index]))
+                    index += 1
+                } while index < keys.count && index - start < limits.readTransactionKeyCount
+                    && transaction.byteCount < limits.readTransactionByteCount
+                return index
+            }
         }
     }
 
-    package func readNow<R>(_ key: Multihash, _ body: (UnsafeRawBufferPointer?) throws -> R) throws -> R {
+    package func readNow<R>(_ keys: [Multihash], _ body: ([UnsafeRawBufferPointer?]) throws -> R) throws -> R {
         let result = try engine.read { (transaction) throws(BlockstoreError) in
-            let bytes = try transaction.bytes(of: key)
-            return Result { try body(bytes) }
+            let found = try keys.map { (key) throws(BlockstoreError) in try transaction.bytes(of: key) }
+            return Result { try body(found) }
         }
         return try result.get()
     }

@@ -66,9 +66,22 @@ public final class MemoryBlockstore: ImmediateBlockstore {
         }
     }
 
-    package func readNow<R>(_ key: Multihash, _ body: (UnsafeRawBufferPointer?) throws -> R) throws -> R {
-        guard let bytes = try withState({ $0.blocks[key] }) else { return try body(nil) }
-        return try bytes.withUnsafeReadableBytes { try body($0) }
+    package func readNow<R>(_ keys: [Multihash], _ body: ([UnsafeRawBufferPointer?]) throws -> R) throws -> R {
+        let blocks = try withState { state in keys.map { state.blocks[$0] } }
+        var found: [UnsafeRawBufferPointer?] = []
+        /// Each block's bytes are lent within those of the one before.
+        func lend() throws -> R {
+            guard found.count < blocks.count else { return try body(found) }
+            guard let bytes = blocks[found.count] else {
+                found.append(nil)
+                return try lend()
+            }
+            return try bytes.withUnsafeReadableBytes {
+                found.append($0)
+                return try lend()
+            }
+        }
+        return try lend()
     }
 
     public func put(_ block: Block) async throws(BlockstoreError) {

@@ -2,9 +2,14 @@ internal import CBlockstore
 import Multiformats
 
 /// The state of the store as of one moment. Bytes it gives out are valid while it lives.
+///
+/// While it lives no page is used again that was freed since: whoever holds one ends it soon (see
+/// ``BlockstoreLimits/readTransactionByteCount``).
 struct ReadTransaction: ~Copyable {
     private let reader: OpaquePointer
     private let path: String
+    /// What it has given out so far.
+    private(set) var byteCount = 0
 
     init(reader: OpaquePointer, path: String) {
         self.reader = reader
@@ -16,7 +21,18 @@ struct ReadTransaction: ~Copyable {
     }
 
     /// The bytes of a block, in the map; touching them may read from the disk.
-    func bytes(of key: Multihash) throws(BlockstoreError) -> UnsafeRawBufferPointer? {
+    mutating func bytes(of key: Multihash) throws(BlockstoreError) -> UnsafeRawBufferPointer? {
+        guard let bytes = try find(key) else { return nil }
+        byteCount += bytes.count
+        return bytes
+    }
+
+    /// The size of a block, whose bytes are not touched.
+    func size(of key: Multihash) throws(BlockstoreError) -> Int? {
+        try find(key)?.count
+    }
+
+    private func find(_ key: Multihash) throws(BlockstoreError) -> UnsafeRawBufferPointer? {
         var value = cbs_slice()
         let status = key.withUnsafeBytes { cbs_read_get(reader, $0.baseAddress, $0.count, &value) }
         switch status {

@@ -47,7 +47,9 @@ extension Blockstore {
         for try await (key, size) in list() {
             batch.append(key)
             byteCount += size
-            guard byteCount >= limits.verificationByteCount || batch.count >= limits.listingPageCount else { continue }
+            guard byteCount >= limits.readTransactionByteCount || batch.count >= limits.listingPageCount else {
+                continue
+            }
             try await verification.check(batch, in: self)
             batch.removeAll(keepingCapacity: true)
             byteCount = 0

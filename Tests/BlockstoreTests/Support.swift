@@ -40,7 +40,7 @@ enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
         limits.listingPageCount = 7
         limits.transactionByteCount = 64 << 10
         limits.transactionBlockCount = 16
-        limits.verificationByteCount = 32 << 10
+        limits.readTransactionByteCount = 32 << 10
         return limits
     }
 

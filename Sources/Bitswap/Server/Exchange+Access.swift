@@ -16,7 +16,7 @@ extension Exchange {
 
     /// Forgets the sizes of blocks that the peer is denied: they are as absent as the others. To be called after all have
     /// been looked up, so that the denied take their time too; for the same reason it asks about absent ones.
-    func conceal(_ sizes: inout [Int?], of cids: [CID], from peer: ExchangePeer) {
+    func conceal(_ sizes: inout [Int?], of cids: some Sequence<CID>, from peer: ExchangePeer) {
         let access = configuration.access
         guard !access.servesEverybody else { return }
         var denied = 0

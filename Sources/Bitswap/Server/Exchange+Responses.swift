@@ -45,17 +45,34 @@ extension Exchange {
         _ peer: ExchangePeer, from store: any ImmediateBlockstore, on outlet: any ExchangeOutlet
     ) -> Bool {
         guard let turn = peer.state.withLockedValue({ $0.turn }), schedule.hasRoom(turn) else { return false }
-        lookUpNow(Self.fewWants, in: store, for: peer)
-        let (hasMore, demand) = peer.state.withLockedValue { ($0.ledger.hasLookups, $0.ledger.demand()) }
-        guard !hasMore, demand.most <= Self.fewBytes else { return false }
-        guard let budget = schedule.request(turn, demand, now: time.now(), account: account) else {
-            // It is woken when its turn has come.
-            return true
+        enum Outcome {
+            case tooMuch, notItsTurn
+            case answer(Assembly, budget: Int)
         }
-        let envelope = changeWants(of: peer) { $0.ledger.next(budget: budget, version: outlet.version) }
-        var assembly = begin(envelope, for: peer, version: outlet.version)
+        let outcome = lookUpNow(Self.fewWants, in: store, for: peer) { items, found -> Outcome in
+            let (hasMore, demand) = peer.state.withLockedValue { ($0.ledger.hasLookups, $0.ledger.demand()) }
+            guard !hasMore, demand.most <= Self.fewBytes else { return .tooMuch }
+            guard let budget = schedule.request(turn, demand, now: time.now(), account: account) else {
+                return .notItsTurn
+            }
+            let envelope = changeWants(of: peer) { $0.ledger.next(budget: budget, version: outlet.version) }
+            var assembly = begin(envelope, for: peer, version: outlet.version)
+            for item in assembly.items {
+                guard let index = items.firstIndex(where: { $0.slot == item.slot && $0.serial == item.serial }),
+                    let bytes = found[index]
+                else { break }
+                assembly.add(item, bytes)
+            }
+            return .answer(assembly, budget: budget)
+        }
+        guard case .answer(var assembly, let budget) = outcome else {
+            // A peer whose turn it is not is woken when it has come.
+            if case .notItsTurn = outcome { return true }
+            return false
+        }
         do {
-            for item in assembly.items { try store.readNow(item.cid.multihash) { assembly.add(item, $0) } }
+            // What was found earlier, or has come since.
+            for item in assembly.rest { try store.readNow(item.cid.multihash) { assembly.add(item, $0) } }
         } catch {
             cannotRead(error, for: peer)
             assembly.giveUpRest()
@@ -177,8 +194,11 @@ private struct Assembly {
         said.blocks.append(item)
     }
 
+    /// The blocks that were not added yet.
+    var rest: ArraySlice<Ledger.Item> { items.dropFirst(said.blocks.count + vanished.count) }
+
     /// What could not be read the peer had better ask of somebody else.
-    mutating func giveUpRest() { vanished += items.dropFirst(said.blocks.count + vanished.count) }
+    mutating func giveUpRest() { vanished += rest }
 
     consuming func finish(pendingBytes: Int) -> (frame: ByteBuffer, said: Ledger.Envelope) {
         for item in said.haves { encoder.append(presenceOf: item.cid, has: true) }

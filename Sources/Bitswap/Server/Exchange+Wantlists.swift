@@ -49,13 +49,29 @@ extension Exchange {
         return true
     }
 
-    /// The same on this thread, for a few wants.
-    func lookUpNow(_ limit: Int, in store: any ImmediateBlockstore, for peer: ExchangePeer) {
+    /// The same on this thread, for a few wants, and in the same look-up `body`: which is called with the wants and the bytes
+    /// of those that are here for the peer, after they were entered, and must not call the store.
+    func lookUpNow<Result>(
+        _ limit: Int, in store: any ImmediateBlockstore, for peer: ExchangePeer,
+        _ body: ([Ledger.Item], [UnsafeRawBufferPointer?]) -> Result
+    ) -> Result {
         let items = peer.state.withLockedValue { $0.ledger.takeLookups(limit: limit) }
-        guard !items.isEmpty else { return }
         let arrivals = subscriptions.withLockedValue { $0.arrivals }
-        let missed = enter(items, sizesNow(of: items.map(\.cid), in: store, for: peer), since: arrivals, for: peer)
-        if !missed.isEmpty { give(missed, sizesNow(of: missed, in: store, for: peer), to: peer) }
+        var missed: [CID] = []
+        func enterAll(_ found: [UnsafeRawBufferPointer?]) -> Result {
+            var sizes = found.map { $0?.count }
+            conceal(&sizes, of: items.lazy.map(\.cid), from: peer)
+            missed = enter(items, sizes, since: arrivals, for: peer)
+            return body(items, found)
+        }
+        defer { if !missed.isEmpty { give(missed, sizesNow(of: missed, in: store, for: peer), to: peer) } }
+        guard configuration.servesBlocks, !items.isEmpty else { return enterAll(items.map { _ in nil }) }
+        do {
+            return try store.readNow(items.map(\.cid.multihash), enterAll)
+        } catch {
+            cannotRead(error, for: peer)
+            return enterAll(items.map { _ in nil })
+        }
     }
 
     private static let lookupBatch = 1_024
