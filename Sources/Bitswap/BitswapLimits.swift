@@ -78,8 +78,8 @@ public struct BitswapLimits: Sendable, Hashable {
 
     public init() {}
 
-    /// Bytes of memory that all peers together can make an exchange take, whatever they do: 256 MiB. Each of them adds
-    /// ``leastWantBytesPerPeer`` to it, once the rest is taken. What callers want is not in it.
+    /// Bytes of memory that all peers together can make an exchange take, whatever they do: 256 MiB by default. Each of
+    /// them adds ``leastWantBytesPerPeer`` to it, once the rest is taken. What callers want is not in it.
     public var memory: Int { wantBytes + subscriptionBytes + outstandingBytes + incomingBytes + wantlistBytes }
 
     /// The limits of memory with ``memory`` at so many bytes, shared out among its parts as by default.

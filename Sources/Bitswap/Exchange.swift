@@ -17,7 +17,9 @@ import NIOConcurrencyHelpers
 ///
 /// Specification: ipfs/specs, bitswap-protocol.md.
 public final class Exchange: Sendable {
+    /// How an exchange works.
     public struct Configuration: Sendable {
+        /// Bounds on what peers can make it hold.
         public var limits = BitswapLimits()
         /// Bytes a second that are sent and taken; no limits to begin with.
         public var bandwidth = BandwidthLimits()

@@ -10,11 +10,13 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
         public static let notFound = Code(description: "not found")
         /// No peer gave the block in the time allowed.
         public static let timedOut = Code(description: "timed out")
-        /// The calling task was cancelled.
+        /// The calling task was cancelled, or the session of the want has ended.
         public static let cancelled = Code(description: "cancelled")
-        /// The block came and was right, but the store did not take it; `underlying` says why.
+        /// The store could not be read, did not take a block that came, or lost it before it was read; `underlying`
+        /// says why, if the store did.
         public static let storeFailed = Code(description: "store failed")
-        /// The exchange is not running, or was stopped while the want was open.
+        /// ``Exchange/run()`` has ended, before or during the want. Of a network: there is no connection with the peer,
+        /// or it does not dial.
         public static let stopped = Code(description: "stopped")
         /// The CID names a hash function or a length that is not accepted from peers.
         public static let unsupportedCID = Code(description: "unsupported CID")
@@ -24,8 +26,11 @@ public struct ExchangeError: Error, Sendable, CustomStringConvertible {
         public static let invalidProtocolPrefix = Code(description: "invalid protocol prefix")
     }
 
+    /// What went wrong.
     public let code: Code
+    /// What was wrong, and what to do about it where something can be done.
     public let message: String
+    /// The error beneath, if there was one.
     public let underlying: (any Error)?
     /// What each peer that was asked for the block had answered by then.
     public let answers: [PeerID: PeerAnswer]

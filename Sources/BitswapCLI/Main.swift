@@ -20,8 +20,8 @@ struct BitswapCommand: AsyncParsableCommand {
         discussion: """
             The repository is a directory with the node's key and its blocks: --repo, else $BITSWAP_PATH, else ~/.bitswap.
 
-            Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 not found \
-            (in time), 64 bad usage, 130 or 143 ended by a signal.
+            Results go to standard output, everything else to standard error. Exit status: 0 done, 1 failed, 2 block \
+            not found (block get, block stat), 64 bad usage, 130 or 143 ended by a signal (serve: 0).
             """,
         version: String(SwarmConfiguration().agentVersion.split(separator: "/").last ?? ""),
         subcommands: [

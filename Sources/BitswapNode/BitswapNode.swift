@@ -24,6 +24,7 @@ public import ServiceLifecycle
 /// then closes every connection and the store. Local blocks can be put and read without it; nothing comes from the network,
 /// and nothing is served, before it runs. A node that is not run to its end is closed by ``close()``.
 public final class BitswapNode: Service {
+    /// What a node listens on, whom it connects to, and how it exchanges.
     public struct Configuration: Sendable {
         /// Addresses to listen on. Empty: the node only dials. Port 0 is any free port; see ``BitswapNode/addresses``.
         public var listen: [Multiaddr] = []
@@ -38,7 +39,9 @@ public final class BitswapNode: Service {
         public var discoveries: [any PeerDiscovery] = []
         /// Who is asked for peers that have a block.
         public var router: (any ContentRouting)?
+        /// Limits, bandwidth and access of the exchange.
         public var exchange = Exchange.Configuration()
+        /// Timeouts, limits and security of connections.
         public var swarm = SwarmConfiguration()
         /// What the names of the Bitswap protocol begin with in a private network: blocks are exchanged only with peers that
         /// have the same. Nil in the public one.
@@ -47,7 +50,9 @@ public final class BitswapNode: Service {
         public init() {}
     }
 
+    /// The node's key pair.
     public let identity: KeyPair
+    /// What the node was made with.
     public let configuration: Configuration
     /// Blocks: the own store first, then the network.
     public let blocks: Blocks
@@ -62,6 +67,7 @@ public final class BitswapNode: Service {
     private let logger: Logger
     private let listening: EventLoopPromise<[Multiaddr]>
 
+    /// The node's peer ID.
     public var id: PeerID { identity.peerID }
 
     /// Makes a node over any store. ``run()`` closes the store in the end.
@@ -124,7 +130,8 @@ public final class BitswapNode: Service {
 
     /// Opens a node on a repository, which is made, with a new identity, when it is not there yet.
     ///
-    /// - Throws: what `KeyPair.load` and `LMDBBlockstore` throw: the path is named in it.
+    /// - Throws: ``NodeError`` (`cannotCreate`), `IdentityError` and `BlockstoreError`; where a file is at fault, its path is
+    ///   named.
     public convenience init(
         repository: Repository, configuration: Configuration = Configuration(),
         durability: LMDBBlockstore.Durability = .synced,
@@ -152,12 +159,15 @@ public final class BitswapNode: Service {
         get async throws { try await listening.futureResult.get() }
     }
 
-    /// Calls `observer` with the peers that are found, and that are not there any more, and how they were found, from now on.
+    /// Calls `observer` with the peers that are found, and that are not there any more, and how, from now on; on the
+    /// task that reads the discovery, so it must return soon. Peers that were only dialled by address are not told.
     public func observeDiscoveries(_ observer: @escaping @Sendable (DiscoveryMethod, PeerDiscoveryEvent) -> Void) {
         keeper.observe(observer)
     }
 
-    /// How a peer was found first, and how long ago; nil for one that was dialled by address, or has come by itself.
+    /// How a peer was found first, and how long ago; ``DiscoveryMethod/named`` for one that
+    /// ``stayConnected(to:failed:)`` has reached by its address; nil for one that was only dialled through ``swarm`` or
+    /// has come by itself.
     public func origin(of peer: PeerID) -> (method: DiscoveryMethod, elapsed: Duration)? { keeper.origin(of: peer) }
 
     /// What mDNS has sent and heard; nil when it is not used.
@@ -166,7 +176,8 @@ public final class BitswapNode: Service {
     /// Serves until the task is cancelled or a graceful shutdown begins, then closes connections and store. To be called
     /// once.
     ///
-    /// - Throws: when an address cannot be listened on; the node is closed then.
+    /// - Throws: `Libp2pError` when an address cannot be listened on; the node is closed then. Returns, and does not
+    ///   throw, when it is cancelled.
     public func run() async throws {
         do {
             var addresses: [Multiaddr] = []
@@ -234,6 +245,7 @@ public final class BitswapNode: Service {
     }
 
     /// Closes connections and store, as ``run()`` does at its end; for a node that was not run. Calling it again is harmless.
+    /// A store that does not close cleanly is logged. Goes on when the calling task is cancelled.
     public func close() async {
         await swarm.shutdown()
         do { try await store.close() } catch {

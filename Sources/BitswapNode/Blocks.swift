@@ -55,7 +55,8 @@ public struct Blocks: Sendable {
     ///
     /// - Parameters:
     ///   - providers: who may be asked.
-    ///   - timeout: how long to wait; nil waits for ever.
+    ///   - timeout: how long to wait for it; nil waits for ever. Kept only while the node runs: before, the want waits
+    ///     for that.
     /// - Throws: `ExchangeError`; with `timedOut` and `notFound` it says what each peer answered, and `cancelled` is what a
     ///   caller gets whose task was.
     public func get(

@@ -19,8 +19,11 @@ public struct NodeError: Error, Sendable, CustomStringConvertible {
         public static let stopped = Code("stopped")
     }
 
+    /// What went wrong.
     public let code: Code
+    /// What was wrong, with the path if there is one, and what to do about it.
     public let message: String
+    /// The error beneath, if there was one.
     public let underlying: (any Error)?
 
     package init(_ code: Code, _ message: String, underlying: (any Error)? = nil) {

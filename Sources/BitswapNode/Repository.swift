@@ -22,9 +22,13 @@ public struct Repository: Sendable, Hashable {
 
     public init(path: String) { self.path = path }
 
+    /// The key file.
     public var identityPath: String { path + "/identity.key" }
+    /// The directory of the LMDB store.
     public var blocksPath: String { path + "/blocks" }
+    /// The file of peers that were reached.
     public var peersPath: String { path + "/peers.json" }
+    /// The control socket.
     public var controlPath: String { path + "/control.sock" }
 
     /// Whether there is a key in it: a repository that was made before. True too where nobody may look: reading it then says
@@ -33,7 +37,8 @@ public struct Repository: Sendable, Hashable {
 
     /// Makes the directory and a new key in it.
     ///
-    /// - Throws: `repositoryExists` when there is a key already; `cannotCreate`, with the path and the reason.
+    /// - Throws: `repositoryExists` when there is a key already; `cannotCreate`, with the path and the reason;
+    ///   `IdentityError` when the key cannot be made or written.
     @discardableResult
     public func create() throws -> KeyPair {
         guard access(identityPath, F_OK) != 0 else {

@@ -13,6 +13,7 @@ public protocol Blockstore: Sendable {
     /// The bytes of a block, or nil when it is not here.
     func get(_ key: Multihash) async throws(BlockstoreError) -> ByteBuffer?
 
+    /// Whether a block is here.
     func has(_ key: Multihash) async throws(BlockstoreError) -> Bool
 
     /// The size of a block in bytes, without reading it; nil when it is not here.
@@ -40,6 +41,7 @@ public protocol Blockstore: Sendable {
     /// All blocks in the order of their keys, fetched page by page: what is stored or removed meanwhile may be missed.
     func list() -> BlockListing
 
+    /// How much the store holds, as of one moment.
     func statistics() async throws(BlockstoreError) -> BlockstoreStatistics
 
     /// Returns when all that was put before is on the disk.
@@ -50,6 +52,7 @@ public protocol Blockstore: Sendable {
     /// - Throws: why not all that was put is known to be on the disk, if nobody was told before; it is closed all the same.
     func close() async throws(BlockstoreError)
 
+    /// The bounds that the store was made with.
     var limits: BlockstoreLimits { get }
 }
 

@@ -4,8 +4,8 @@ public struct BlockstoreLimits: Sendable, Hashable {
     /// stored, and so is never found.
     public static let maximumKeySize = 511
 
-    /// The largest block that can be stored, in bytes. Bitswap itself carries blocks of at most 2 MiB between most
-    /// peers; larger ones come from archives.
+    /// The largest block that can be stored, in bytes. The exchange takes blocks of at most 2 MiB from peers
+    /// (`BitswapLimits.blockBytes`).
     public var blockSize = 64 << 20
 
     /// A transaction takes no further block once it holds this many bytes. One block may be larger than that.

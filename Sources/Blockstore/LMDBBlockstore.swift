@@ -32,7 +32,9 @@ public final class LMDBBlockstore: ImmediateBlockstore {
         }
     }
 
+    /// How a store is opened.
     public struct Configuration: Sendable {
+        /// When blocks are on the disk.
         public var durability = Durability.synced
 
         /// Opens a store that exists, to read only. Whatever would write throws `readOnly`. On a file system that can
@@ -48,12 +50,15 @@ public final class LMDBBlockstore: ImmediateBlockstore {
         /// The threads that read: one for each processor, from 2, as a thread may wait for the disk, to 16.
         public var readerThreadCount = min(max(System.coreCount, 2), 16)
 
+        /// Bounds on blocks, transactions and queues.
         public var limits = BlockstoreLimits()
 
         public init() {}
     }
 
+    /// The directory, as it was given.
     public let path: String
+    /// The bounds in force.
     public let limits: BlockstoreLimits
     private let engine: Engine
     let readers: BlockReaders

@@ -20,6 +20,7 @@ public final class MemoryBlockstore: ImmediateBlockstore {
 
     private let kept: @Sendable (Block) -> ByteBuffer
 
+    /// An empty store. Keeps copies of what is put, at most ``BlockstoreLimits/blockSize`` bytes each.
     public convenience init(limits: BlockstoreLimits = BlockstoreLimits()) {
         // A copy of its own: a slice would keep the whole buffer that it was received in.
         self.init(limits: limits) { ByteBuffer(bytes: $0.bytes.readableBytesView) }

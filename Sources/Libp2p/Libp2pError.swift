@@ -42,7 +42,7 @@ public struct Libp2pError: Error, Sendable, CustomStringConvertible {
         public static let limitReached = Code("limitReached")
         /// The peer did not answer in time.
         public static let timeout = Code("timeout")
-        /// The node is shutting down, or was never started.
+        /// The node is shutting down.
         public static let shutDown = Code("shutDown")
         /// Reading from or writing to the socket failed.
         public static let transport = Code("transport")

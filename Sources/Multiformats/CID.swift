@@ -36,6 +36,7 @@ public struct CID: Sendable {
     }
 
     /// Reads a CID in binary form that is the whole of `bytes`.
+    /// - Throws: `truncated`, `trailingBytes`, `invalidVarint`, `invalidVersion`, `limitExceeded`.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(MultiformatsError) {
         let (cid, length) = try Self.decodePrefix(of: bytes)
         guard length == bytes.count else {
@@ -47,11 +48,13 @@ public struct CID: Sendable {
     }
 
     /// Reads a CID in binary form that is the whole of `bytes`.
+    /// - Throws: `truncated`, `trailingBytes`, `invalidVarint`, `invalidVersion`, `limitExceeded`.
     public init(bytes: some Sequence<UInt8>) throws(MultiformatsError) {
         self = try withContiguousBytes(bytes) { (bytes) throws(MultiformatsError) in try CID(decoding: bytes) }
     }
 
     /// Reads the CID in binary form at the start of `bytes`, whatever follows it.
+    /// - Throws: `truncated`, `invalidVarint`, `invalidVersion`, `limitExceeded`.
     public static func decodePrefix(
         of bytes: UnsafeRawBufferPointer
     ) throws(MultiformatsError) -> (cid: CID, length: Int) {

@@ -34,6 +34,8 @@ extension CID {
         }
 
         /// Reads a prefix that is the whole of `bytes`.
+        /// - Throws: `truncated`, `trailingBytes`, `invalidVarint`, `invalidVersion`, and as
+        ///   ``init(version:codec:hashCode:digestLength:)``.
         public init(decoding bytes: UnsafeRawBufferPointer) throws(MultiformatsError) {
             var reader = ByteReader(bytes)
             let number = try reader.varint()
@@ -48,6 +50,8 @@ extension CID {
         }
 
         /// Reads a prefix that is the whole of `bytes`.
+        /// - Throws: `truncated`, `trailingBytes`, `invalidVarint`, `invalidVersion`, and as
+        ///   ``init(version:codec:hashCode:digestLength:)``.
         public init(bytes: some Sequence<UInt8>) throws(MultiformatsError) {
             self = try withContiguousBytes(bytes) { (bytes) throws(MultiformatsError) in try Prefix(decoding: bytes) }
         }

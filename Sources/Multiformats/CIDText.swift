@@ -3,6 +3,7 @@ extension CID {
     private static let version0TextLength = 46
 
     /// Reads the text form: `Qm…` for version 0, any multibase for version 1.
+    /// - Throws: `invalidText`, `unknownBase`, or as ``init(decoding:)``.
     public init(_ text: some StringProtocol) throws(MultiformatsError) {
         let characters = Array(text.utf8)
         do {

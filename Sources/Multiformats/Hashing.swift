@@ -57,6 +57,7 @@ extension Multihash {
     }
 
     /// The multihash of `data`.
+    /// - Throws: as ``hash(_:with:)-(UnsafeRawBufferPointer,_)``.
     public static func hash(_ data: some Sequence<UInt8>, with code: Code) throws(MultiformatsError) -> Multihash {
         try withContiguousBytes(data) { (data) throws(MultiformatsError) in try hash(data, with: code) }
     }

@@ -45,11 +45,13 @@ public struct Multiaddr: Hashable, Sendable {
     package var isName: Bool { if case .dnsaddr = components.first { true } else { false } }
 
     /// This address with one more protocol at its end.
+    /// - Throws: as ``init(_:)-([Component])``.
     public func appending(_ component: Component) throws(MultiformatsError) -> Multiaddr {
         try Multiaddr(components + [component])
     }
 
     /// This address for the given peer: with `/p2p/PEER` at its end, in place of another peer if there is one.
+    /// - Throws: as ``init(_:)-([Component])``.
     public func appending(peer: Multihash) throws(MultiformatsError) -> Multiaddr {
         try Multiaddr((removingPeer()?.components ?? []) + [.p2p(peer)])
     }

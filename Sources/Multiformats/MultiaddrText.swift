@@ -1,5 +1,7 @@
 extension Multiaddr {
     /// Reads the text form. Slashes at the end are ignored, and `/ipfs/` is read as `/p2p/`.
+    /// - Throws: `limitExceeded`, `unknownProtocol`, `invalidAddress`; for a value of `/p2p` or `/certhash` also what
+    ///   reading a ``CID`` from text throws.
     public init(_ text: some StringProtocol) throws(MultiformatsError) {
         guard text.utf8.count <= MultiformatsLimits.multiaddrTextLength else {
             throw MultiformatsError(

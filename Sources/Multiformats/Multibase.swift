@@ -65,6 +65,7 @@ public enum Multibase: Hashable, Sendable, CaseIterable {
     }
 
     /// The bytes of a text and the base that its first character names.
+    /// - Throws: `truncated` for an empty text, `unknownBase`, and as ``decodeUnprefixed(_:)``.
     public static func decode(
         _ text: some StringProtocol
     ) throws(MultiformatsError) -> (base: Multibase, bytes: [UInt8]) {
@@ -72,6 +73,7 @@ public enum Multibase: Hashable, Sendable, CaseIterable {
     }
 
     /// The bytes of a text without prefix.
+    /// - Throws: `invalidText`; `limitExceeded` in base36 and base58btc.
     public func decodeUnprefixed(_ text: some StringProtocol) throws(MultiformatsError) -> [UInt8] {
         try decodeUnprefixed(utf8: Array(text.utf8)[...])
     }

@@ -64,6 +64,7 @@ public struct Multihash: Sendable {
     }
 
     /// Reads an encoded multihash that is the whole of `bytes`.
+    /// - Throws: `truncated`, `trailingBytes`, `invalidVarint`, `limitExceeded`.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(MultiformatsError) {
         var reader = ByteReader(bytes)
         self = try Multihash(from: &reader)
@@ -71,6 +72,7 @@ public struct Multihash: Sendable {
     }
 
     /// Reads an encoded multihash that is the whole of `bytes`.
+    /// - Throws: `truncated`, `trailingBytes`, `invalidVarint`, `limitExceeded`.
     public init(bytes: some Sequence<UInt8>) throws(MultiformatsError) {
         self = try withContiguousBytes(bytes) { (bytes) throws(MultiformatsError) in
             try Multihash(decoding: bytes)
@@ -78,6 +80,7 @@ public struct Multihash: Sendable {
     }
 
     /// Reads the encoded multihash at the start of `bytes`, whatever follows it.
+    /// - Throws: `truncated`, `invalidVarint`, `limitExceeded`.
     public static func decodePrefix(
         of bytes: UnsafeRawBufferPointer
     ) throws(MultiformatsError) -> (multihash: Multihash, length: Int) {

@@ -25,6 +25,7 @@ public enum UVarint {
     }
 
     /// Reads the varint at the start of `bytes`, whatever follows it.
+    /// - Throws: `truncated`, `invalidVarint`.
     public static func decode(
         _ bytes: UnsafeRawBufferPointer
     ) throws(MultiformatsError) -> (value: UInt64, length: Int) {

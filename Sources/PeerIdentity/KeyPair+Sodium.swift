@@ -23,7 +23,7 @@ extension KeyPair {
         try self.init(secret: secret)
     }
 
-    /// Signs `message` with Ed25519: 64 bytes.
+    /// Signs `message` with Ed25519: 64 bytes. Throws ``IdentityError/Code/cryptoUnavailable``.
     public func sign(_ message: UnsafeRawBufferPointer) throws(IdentityError) -> [UInt8] {
         var signature = [UInt8](repeating: 0, count: 64)
         let status = secret.withBytes { secret in

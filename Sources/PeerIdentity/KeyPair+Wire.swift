@@ -54,6 +54,8 @@ extension KeyPair {
     }
 
     /// The pair as a `PrivateKey` message of `keys.proto`: 68 bytes that hold the secret. The caller keeps them safe.
+    ///
+    /// Throws ``IdentityError/Code/cryptoUnavailable``.
     public func protobufBytes() throws(IdentityError) -> [UInt8] {
         try encodedSecret().withBytes { [UInt8]($0) }
     }

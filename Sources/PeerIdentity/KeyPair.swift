@@ -1,4 +1,5 @@
-/// A peer's own identity: an Ed25519 key pair whose secret half never leaves memory that is locked, guarded and wiped.
+/// A peer's own identity: an Ed25519 key pair whose secret half stays in memory that is locked, guarded and wiped,
+/// unless ``protobufBytes()`` is asked for it.
 ///
 /// Immutable; any task may use it at once with others.
 public final class KeyPair: Sendable {
@@ -29,7 +30,7 @@ public final class KeyPair: Sendable {
         try self.init(secret: secret)
     }
 
-    /// Signs `message` with Ed25519: 64 bytes.
+    /// Signs `message` with Ed25519: 64 bytes. Throws ``IdentityError/Code/cryptoUnavailable``.
     public func sign(_ message: [UInt8]) throws(IdentityError) -> [UInt8] {
         try message.withRawBytes { message throws(IdentityError) in try sign(message) }
     }

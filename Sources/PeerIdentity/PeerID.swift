@@ -41,7 +41,7 @@ public struct PeerID: Hashable, Sendable, Comparable, CustomStringConvertible {
         }
     }
 
-    /// Reads a peer ID from the bytes of its multihash.
+    /// Reads a peer ID from the bytes of its multihash. Throws ``IdentityError/Code/invalidPeerID``.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(IdentityError) {
         let multihash: Multihash
         do {
@@ -53,7 +53,7 @@ public struct PeerID: Hashable, Sendable, Comparable, CustomStringConvertible {
         try self.init(multihash: multihash)
     }
 
-    /// Reads a peer ID from the bytes of its multihash.
+    /// Reads a peer ID from the bytes of its multihash. Throws ``IdentityError/Code/invalidPeerID``.
     public init(bytes: [UInt8]) throws(IdentityError) {
         self = try bytes.withRawBytes { bytes throws(IdentityError) in try PeerID(decoding: bytes) }
     }

@@ -19,7 +19,7 @@ public struct SignedEnvelope: Hashable, Sendable {
         self.signature = signature
     }
 
-    /// Signs `payload` for the purpose `domain`.
+    /// Signs `payload` for the purpose `domain`. Throws ``IdentityError/Code/cryptoUnavailable``.
     public static func seal(
         _ payload: [UInt8], type payloadType: [UInt8], domain: String, with keyPair: KeyPair
     ) throws(IdentityError) -> SignedEnvelope {
@@ -32,8 +32,8 @@ public struct SignedEnvelope: Hashable, Sendable {
     ///
     /// Whether ``signer`` may say what the payload says, and whether ``payloadType`` is the expected one, is the caller's
     /// to check. Throws ``IdentityError/Code/invalidEnvelope`` for other bytes or more than 64 KiB of them,
-    /// ``IdentityError/Code/invalidSignature``, and what ``PublicKey/isValid(signature:for:)-(UnsafeRawBufferPointer,_)``
-    /// throws.
+    /// ``IdentityError/Code/invalidSignature``, and what ``PublicKey/init(decoding:)-([UInt8])`` and
+    /// ``PublicKey/isValid(signature:for:)-(UnsafeRawBufferPointer,_)`` throw.
     public static func open(_ bytes: [UInt8], domain: String) throws(IdentityError) -> SignedEnvelope {
         try bytes.withRawBytes { bytes throws(IdentityError) in try open(bytes, domain: domain) }
     }

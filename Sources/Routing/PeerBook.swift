@@ -8,6 +8,7 @@ public import PeerIdentity
 /// rarely while that fails. It is forgotten when nobody finds it any more and there is no connection with it. Of two nodes
 /// that find each other the one with the lower peer ID dials at once and the other waits a moment, so that they do not both.
 public struct PeerBook: Sendable {
+    /// Bounds of a book, and of its dialling.
     public struct Limits: Sendable, Hashable {
         /// Peers that are known. Others are passed over.
         public var peers = 2_048
@@ -15,8 +16,9 @@ public struct PeerBook: Sendable {
         public var addressesPerPeer = 32
         /// Dials at a time.
         public var dials = 8
-        /// Dials begun in a second, over a longer time; and at once.
+        /// Dials begun in a second, over a longer time.
         public var dialsPerSecond = 16
+        /// Dials that may begin at once.
         public var dialBurst = 32
         /// Connections with peers that nobody chose, past which no more of these are dialled.
         public var connections = 256
@@ -35,6 +37,7 @@ public struct PeerBook: Sendable {
     /// Who has found a peer first, and when.
     public struct Origin: Sendable, Hashable {
         public let method: DiscoveryMethod
+        /// By the clock of ``found(_:at:by:now:)``: time since an arbitrary start.
         public let since: Duration
     }
 
@@ -81,6 +84,7 @@ public struct PeerBook: Sendable {
     private static let shortConnection = Duration.seconds(10)
     private static let patienceWithRemembered = 3
 
+    /// - Parameter isReachable: whether others can dial this node: only then does it wait for a peer with a lower ID.
     public init(ownPeer: PeerID, isReachable: Bool, limits: Limits = Limits(), random: RandomSource = .system) {
         self.ownPeer = ownPeer
         self.isReachable = isReachable
@@ -112,6 +116,7 @@ public struct PeerBook: Sendable {
         case refused
     }
 
+    /// A method has found a peer at these addresses, which replace those it told before.
     @discardableResult
     public mutating func found(
         _ peer: PeerID, at addresses: [Multiaddr], by method: DiscoveryMethod, now: Duration
@@ -133,6 +138,7 @@ public struct PeerBook: Sendable {
         return isNew ? .new : .known
     }
 
+    /// A method does not find the peer any more.
     public mutating func lost(_ peer: PeerID, by method: DiscoveryMethod, now: Duration) {
         entries[peer]?.findings.removeAll { $0.method == method }
         forget(peer)

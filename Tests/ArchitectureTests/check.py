@@ -22,12 +22,11 @@ ARROWS = {
     "PeerIdentity": {"Multiformats", "CSodium", "COpenSSL", "CWire", "CSecp256k1", "Crypto", "CryptoExtras"},
     "Blockstore": {"Multiformats", "CBlockstore", "NIOCore", "NIOConcurrencyHelpers"} | BASICS,
     "Libp2p": {"PeerIdentity", "CWire", "Multiformats", "Crypto", "NIOSSL", "X509", "SwiftASN1"} | NIO | BASICS,
-    "DAG": {"Blockstore", "CWire", "Multiformats", "NIOCore"} | BASICS,
     "Routing": {"Libp2p", "CResolver", "PeerIdentity", "Multiformats"} | NIO | BASICS,
     "Bitswap": {"Libp2p", "Blockstore", "CWire", "PeerIdentity", "Multiformats"} | NIO | BASICS,
-    "BitswapNode": {"Bitswap", "Routing", "DAG", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
+    "BitswapNode": {"Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
     | {"ServiceLifecycle"} | NIO | BASICS,
-    "BitswapCLI": {"BitswapNode", "DAG", "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
+    "BitswapCLI": {"BitswapNode", "Bitswap", "Routing", "Libp2p", "Blockstore", "PeerIdentity", "Multiformats"}
     | {"ArgumentParser", "ServiceLifecycle", "UnixSignals", "CMalloc"} | NIO | BASICS,
     "FetchBlock": {"BitswapNode", "Blockstore", "Multiformats", "NIOCore"},
 }

@@ -6,6 +6,7 @@ import NIOCore
 
 /// Blocks of many CIDs, as a session gets them: see ``Session/blocks(for:order:bytes:timeout:)-(AsyncSequence,_,_,_)``.
 public struct BlockSequence: AsyncSequence, Sendable {
+    /// In which order blocks come out of a sequence.
     public enum Order: Sendable, Hashable {
         /// As they come.
         case arrival
@@ -18,9 +19,16 @@ public struct BlockSequence: AsyncSequence, Sendable {
     public struct AsyncIterator: AsyncIteratorProtocol {
         let reader: Reader
 
-        /// - Throws: ``ExchangeError``, or what the sequence of CIDs throws.
+        /// The next block; nil at the end.
+        ///
+        /// - Throws: ``ExchangeError``, with `cancelled` when the task is cancelled or the session has ended; what the
+        ///   sequence of CIDs throws; `BlockstoreError` when a block that is read again cannot be.
         public mutating func next() async throws -> FetchedBlock? { try await reader.flow.next() }
 
+        /// The next block; nil at the end.
+        ///
+        /// - Throws: ``ExchangeError``, with `cancelled` when the task is cancelled or the session has ended; what the
+        ///   sequence of CIDs throws; `BlockstoreError` when a block that is read again cannot be.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> FetchedBlock? {
             try await reader.flow.next()
         }

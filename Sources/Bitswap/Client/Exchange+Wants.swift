@@ -15,7 +15,8 @@ extension Exchange {
     ///
     /// - Parameters:
     ///   - providers: who may be asked.
-    ///   - timeout: how long to wait for it; nil waits for ever.
+    ///   - timeout: how long to wait for it; nil waits for ever. Kept only while ``run()`` runs: before, the want waits
+    ///     for that.
     /// - Throws: `timedOut`, with what each peer answered; `notFound`, when none of the only providers has it, or when it
     ///   is not in the own store and nothing is fetched (``Configuration/fetchesBlocks``); `cancelled` when the calling
     ///   task is: the want is then taken back at every peer; `storeFailed`; `stopped`; `unsupportedCID`.
@@ -237,12 +238,16 @@ final class Searches: Sendable {
 
 /// A block that a want ended in, with where it came from.
 public struct FetchedBlock: Sendable {
+    /// Where the block came from.
     public enum Source: Sendable, Hashable {
+        /// The own store, or the CID itself.
         case local
+        /// This peer.
         case network(PeerID)
     }
     /// The block, verified, under the CID that was asked for.
     public let block: Block
+    /// The own store, or the peer that gave it.
     public let source: Source
     /// From the call to the block being stored.
     public let elapsed: Duration

@@ -53,8 +53,8 @@ public final class Session: Sendable {
         blocks(for: Listed(cids: cids), order: order, bytes: bytes, timeout: timeout)
     }
 
-    /// What happens to the session's wants, from the first call on until the session ends; the newest are kept for a reader
-    /// that is slow. For one reader.
+    /// What happens to the session's wants, from the first call on until the session ends; the newest 1,024 are kept
+    /// for a reader that is slow. For one reader; to be asked for before the session ends.
     public var events: AsyncStream<SessionEvent> {
         observation.withLockedValue { observation in
             if let stream = observation { return stream }
@@ -90,6 +90,7 @@ extension Exchange {
     /// ended when this returns.
     ///
     /// - Parameter providers: who may be asked in it.
+    /// - Throws: what `body` throws. Cancellation reaches `body` through its task; `body` runs in `isolation`.
     public func withSession<Value, Failure: Error>(
         providers: Providers = .any, isolation: isolated (any Actor)? = #isolation,
         _ body: (Session) async throws(Failure) -> Value

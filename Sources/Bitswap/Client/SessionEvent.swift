@@ -7,6 +7,7 @@ public enum SessionEvent: Sendable, Hashable {
     case foundLocally(CID)
     /// The block is not in the own store: peers may be asked.
     case opened(CID)
+    /// A peer was sent the want: for the block, or whether it has it.
     case asked(CID, PeerID, WantType)
     /// A peer said HAVE or DONT_HAVE.
     case answered(CID, PeerID, has: Bool)

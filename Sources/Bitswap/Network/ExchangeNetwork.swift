@@ -32,6 +32,7 @@ extension ExchangeOutlet {
 
 /// The way to one peer. Messages arrive in the order in which they were written, or not at all.
 public protocol ExchangeOutlet: AnyObject, Sendable {
+    /// The version that messages on it are written in.
     var version: BitswapVersion { get }
     /// Whether another one should be opened for what comes next: see ``Exchange/rerouted(_:)``.
     var isSuperseded: Bool { get }

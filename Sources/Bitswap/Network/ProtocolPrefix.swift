@@ -5,6 +5,7 @@ public struct ProtocolPrefix: Sendable, Hashable, CustomStringConvertible {
     /// The most bytes of a prefix: all names that have it must fit into the 2 KiB that peers take of an Identify message.
     public static let maximumBytes = 128
 
+    /// The prefix, with its slash, such as `/chain`.
     public let text: String
 
     /// - Throws: `invalidProtocolPrefix` when the text does not begin with a slash, ends with one, has characters other than

@@ -12,6 +12,7 @@ public import PeerIdentity
 public final class SwarmNetwork: ExchangeNetwork {
     /// What somebody else knows of a peer.
     public struct Acquaintance: Sendable {
+        /// Where it can be reached, the best first.
         public var addresses: [Multiaddr]
         /// It is in a network that this machine is in.
         public var isLocal: Bool

@@ -104,6 +104,8 @@ extension Exchange {
         return true
     }
 
+    /// Hands the message over. A CANCEL is honoured until a message is put together; what is behind that, at most the
+    /// peer's window or one larger block, still goes out.
     private func send(
         _ assembly: consuming Assembly, of budget: Int, to peer: ExchangePeer, _ turn: Scheduler.ID,
         on outlet: any ExchangeOutlet

@@ -4,6 +4,7 @@ import NIOConcurrencyHelpers
 
 /// What the exchange says of itself.
 extension Exchange {
+    /// What the exchange has done since it was made.
     public var statistics: ExchangeStatistics { account.statistics }
 
     /// The CIDs that are wanted now, in no order.
@@ -55,6 +56,7 @@ extension Exchange {
 public struct PeerWant: Sendable, Hashable, Codable {
     /// As the peer wrote it.
     public var cid: CID
+    /// Whether it wants the block or only to know who has it.
     public var type: WantType
     /// What is greater is answered first.
     public var priority: Int32
@@ -87,9 +89,12 @@ public struct LedgerStatus: Sendable, Hashable, Codable {
     public var queuedBytes: Int
     /// Bytes of messages written to it that its transport has not taken yet.
     public var outstandingBytes: Int
+    /// Blocks sent to it.
     public var blocksSent: Int
+    /// Their bytes.
     public var bytesSent: Int
     /// Blocks that came from it and that we had asked it for, those that had come from others already among them.
     public var blocksReceived: Int
+    /// Bytes of the blocks received.
     public var bytesReceived: Int
 }

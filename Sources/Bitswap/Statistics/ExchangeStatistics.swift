@@ -21,6 +21,7 @@ public struct ExchangeStatistics: Sendable, Hashable, Codable {
     public var duplicateBytesReceived = 0
     /// Blocks that nobody had asked their sender for, lying ones among them. None of them was stored.
     public var refusedBlocks = 0
+    /// Blocks sent to peers and taken by the transport.
     public var blocksSent = 0
     public var bytesSent = 0
 
@@ -30,20 +31,28 @@ public struct ExchangeStatistics: Sendable, Hashable, Codable {
     public var wantBlocksSent = 0
     /// WANT-HAVE entries that peers were sent.
     public var wantHavesSent = 0
+    /// CANCEL entries sent.
     public var cancelsSent = 0
     /// Bytes of the messages with our wantlists.
     public var wantlistBytesSent = 0
+    /// HAVE entries received.
     public var havesReceived = 0
+    /// DONT_HAVE entries received.
     public var dontHavesReceived = 0
     /// Microseconds from the first call for a block, which the store did not have, to its being fetched and stored.
     public var timeToBlock = Histogram()
 
     // The wants of peers.
 
+    /// WANT-BLOCK entries received.
     public var wantBlocksReceived = 0
+    /// WANT-HAVE entries received.
     public var wantHavesReceived = 0
+    /// CANCEL entries received.
     public var cancelsReceived = 0
+    /// HAVE entries sent.
     public var havesSent = 0
+    /// DONT_HAVE entries sent.
     public var dontHavesSent = 0
     /// Wants of peers that were dropped because there was no room for them.
     public var wantsDropped = 0

@@ -1,7 +1,10 @@
 /// How often values of which size came up, in buckets that double: 0, 1, 2 to 3, 4 to 7, and so on.
 public struct Histogram: Sendable, Hashable, Codable {
+    /// How many values were recorded.
     public private(set) var count = 0
+    /// Their sum, in their unit; `Int.max` when it does not fit.
     public private(set) var sum = 0
+    /// The largest; 0 of none.
     public private(set) var maximum = 0
     /// How many values each bucket has; `counts[n]` is about those that take `n` bits. No longer than the largest value
     /// needs.

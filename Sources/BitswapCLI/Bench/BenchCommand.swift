@@ -7,8 +7,9 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench", abstract: "Measure how fast blocks go from one node to another on this machine.",
         discussion: """
             Two processes on loopback, from one LMDB store to another, every block hashed and stored. Before that, the \
-            parts of the way by themselves: copying memory, the store, the cipher, the socket, the hash. What they \
-            cost one after the other, on a processor for each side, is the ceiling, which a run is compared with.
+            parts of the way by themselves: copying memory, the store, the cipher, the socket, the hash. What all \
+            but the copying of memory cost one after the other, on a processor for each side, is the ceiling, which a \
+            run is compared with.
 
             Needs room for the blocks, twice, in $TMPDIR. Other work on the machine spoils the numbers.
             """)

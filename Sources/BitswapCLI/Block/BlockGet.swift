@@ -12,8 +12,8 @@ struct BlockGet: AsyncParsableCommand {
         discussion: """
             Fetched blocks are verified and kept. A node that runs on the repository does the fetching; without one, the \
             peers given and those on the local networks are asked. Several blocks are written one after the other, in the \
-            order asked for. With --json, "steps" tells who was found, asked and answered, each with the milliseconds since \
-            the start.
+            order asked for. With --json and a single CID, "steps" tells, each with the milliseconds since the start, \
+            what was looked for and, where no node runs on the repository, who was found, asked and answered.
             """)
 
     @OptionGroup var options: CommonOptions

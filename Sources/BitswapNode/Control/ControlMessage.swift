@@ -102,8 +102,8 @@ package struct PeerStatus: Codable, Sendable, Hashable {
     /// The program at the other end, once it has told.
     package var agent: String?
     package var connectedSeconds: Int64
-    /// How it was found first: `mdns`, `list`, `bootstrap`, `remembered`. Nil for one that was dialled by address or has come
-    /// by itself.
+    /// How it was found first: `mdns`, `list`, `bootstrap`, `remembered`, `named`, or the name of another
+    /// ``DiscoveryMethod``. Nil for one that a single dial reached or that has come by itself.
     package var foundBy: String?
     /// How long ago that was.
     package var foundSeconds: Int64?

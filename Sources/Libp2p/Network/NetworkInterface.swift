@@ -18,6 +18,7 @@ public struct NetworkInterface: Hashable, Sendable {
     public var isRunning: Bool
     /// The loopback of the machine, which also carries multicast where the system lets it.
     public var isLoopback: Bool
+    /// Whether it carries multicast.
     public var takesMulticast: Bool
     /// Its addresses, each with the prefix of its network.
     public var networks: [IPNetwork]

@@ -11,7 +11,8 @@ extension Swarm {
         handle([.ping]) { _, _ in PingResponder() }
     }
 
-    /// Sends 32 bytes to a connected peer and back, over its oldest connection.
+    /// Sends 32 bytes to a connected peer and back, over its oldest connection. Goes on when the calling task is
+    /// cancelled.
     ///
     /// - Returns: the round trip, from the write of the bytes to their return.
     /// - Throws: ``Libp2pError``: ``Libp2pError/Code/notConnected``, ``Libp2pError/Code/timeout`` after

@@ -21,7 +21,8 @@ public protocol ContentRouting: Sendable {
     func providers(of cid: CID) -> any AsyncSequence<Provider, any Error>
 
     /// Makes known that this node has the block under `cid`, for as long as the router's records last; who wants it known
-    /// for longer calls again. Returns when at least one other node has taken note.
+    /// for longer calls again. Returns when at least one other node has taken note. The exchange does not call it: it
+    /// is for applications.
     ///
     /// - Throws: when nobody has; `CancellationError`.
     func provide(_ cid: CID) async throws

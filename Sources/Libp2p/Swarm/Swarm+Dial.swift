@@ -4,7 +4,8 @@ public import PeerIdentity
 import NIOConcurrencyHelpers
 
 extension Swarm {
-    /// Connects to an address: `/ip4`, `/ip6`, `/dns`, `/dns4` or `/dns6` with `/tcp`.
+    /// Connects to an address: `/ip4`, `/ip6`, `/dns`, `/dns4` or `/dns6` with `/tcp`; a link-local address behind
+    /// `/ip6zone/ZONE`.
     ///
     /// With `/p2p/ID` at its end, the peer must prove to be that one, an existing connection with it is returned, and
     /// callers share one dial. Without, a new connection is made and whoever answers is taken.

@@ -14,7 +14,8 @@ import NIOConcurrencyHelpers
 #endif
 
 extension Swarm {
-    /// Accepts connections at an address: `/ip4` or `/ip6` with `/tcp`; port 0 takes a free one.
+    /// Accepts connections at an address: `/ip4` or `/ip6` with `/tcp`; port 0 takes a free one. Does not look at
+    /// cancellation.
     ///
     /// - Returns: where the node can be reached, with the real port and `/p2p/ID`. For the unspecified address
     ///   (`0.0.0.0`, `::`) these are the addresses of the interfaces.

@@ -125,7 +125,8 @@ public final class Swarm: Sendable {
         return state.withLockedValue { $0.preferredConnection(to: peer, own: peerID, window: window) }
     }
 
-    /// Closes all connections with a peer, in an orderly way, and returns when their sockets are closed.
+    /// Closes all connections with a peer, in an orderly way, and returns when their sockets are closed. Goes on when
+    /// the calling task is cancelled.
     public func disconnect(_ peer: PeerID) async {
         for closed in connections(to: peer).map({ $0.close() }) {
             try? await closed.get()

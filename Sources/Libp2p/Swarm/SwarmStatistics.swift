@@ -13,8 +13,9 @@ public struct SwarmStatistics: Sendable, Hashable, Codable {
     public var connectionsRefused: [String: Int] = [:]
     /// Handshakes that failed, in either direction.
     public var handshakesFailed = 0
+    /// Dials that ended without a connection.
     public var dialsFailed = 0
-    /// Dials that were not tried because there were too many at a time.
+    /// Dials that were not tried because there were too many at a time, or the swarm was shut down.
     public var dialsRefused = 0
     /// Streams of peers that were refused because they had too many of one protocol.
     public var streamsRefused = 0

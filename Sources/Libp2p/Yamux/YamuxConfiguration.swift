@@ -32,6 +32,7 @@ public struct YamuxLimits: Hashable, Sendable {
     /// Control frames that are queued while the peer does not read, in bytes. Past it the connection ends.
     public var controlBytes = 256 * 1024
 
+    /// The defaults.
     public init() {}
 }
 
@@ -49,6 +50,7 @@ public struct YamuxConfiguration: Hashable, Sendable {
     /// How long the peer may take to answer the proposals on a stream of this side.
     public var outboundNegotiationTimeout = TimeAmount.seconds(30)
 
+    /// The defaults.
     public init() {}
 }
 

@@ -41,6 +41,7 @@ public final class MDNSDiscovery: PeerDiscovery {
         self.logger = logger
     }
 
+    /// What it has sent, heard and passed over.
     public var statistics: MDNSStatistics { account.statistics }
 
     public func peers() -> any AsyncSequence<PeerDiscoveryEvent, any Error> {

@@ -24,6 +24,7 @@ public struct MDNSLimits: Sendable, Hashable {
     /// Seconds that a record is believed at most.
     public var lifetimeSeconds: UInt32 = 4_500
 
+    /// The defaults.
     public init() {}
 }
 
