@@ -249,7 +249,7 @@ public final class BitswapNode: Service {
     public func close() async {
         await swarm.shutdown()
         do { try await store.close() } catch {
-            logger.warning("The store did not close cleanly", metadata: ["error": "\(error)"])
+            logger.info("The store did not close cleanly", metadata: ["error": "\(error)"])
         }
     }
 }

@@ -25,7 +25,7 @@ struct ClientHarness {
     mutating func disconnect(_ number: Int) { effects.merge(client.disconnected(peer(number), now: now)) }
 
     mutating func session(_ providers: Providers = .any) -> SessionState.ID {
-        client.beginSession(providers, isEphemeral: false, now: now)
+        client.beginSession(providers, isEphemeral: false)
     }
 
     @discardableResult

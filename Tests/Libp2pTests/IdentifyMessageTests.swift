@@ -199,13 +199,14 @@ struct IdentifyInfoTests {
         #expect(info.listenAddresses == [try Multiaddr("/ip4/1.2.3.4/tcp/5")])
     }
 
-    @Test("Addresses that are none, or of unknown kinds, are skipped; the peer at the end is cut off")
+    @Test("Addresses that are none, of unknown kinds or of somebody else are skipped; the peer at the end is cut off")
     func garbageAddresses() throws {
+        let other = try KeyPair.generate().peerID
         var info = IdentifyInfo()
         var message = IdentifyMessage()
         message.listenAddresses = [
             [0xFF, 0xFF, 1], [], [4, 1, 2], try Multiaddr("/ip4/1.2.3.4/tcp/5/p2p/\(peer)").bytes,
-            try Multiaddr("/p2p/\(peer)").bytes,
+            try Multiaddr("/p2p/\(peer)").bytes, try Multiaddr("/ip4/6.7.8.9/tcp/5/p2p/\(other)").bytes,
         ]
         message.observedAddress = [1, 2, 3]
         try info.update(with: message, from: peer)

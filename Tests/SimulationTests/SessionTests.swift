@@ -132,6 +132,24 @@ import Testing
         }
     }
 
+    /// Whatever goes wrong with the store, a sequence tells it as the exchange's own error.
+    @Test func whatCannotBeReadAgainIsToldAsTheStoresFailure() async throws {
+        let fetched = madeUpBlocks(1, bytes: 1_000, seed: 3) + blocks[..<60]
+        try await Simulation.run(seed: 1) { simulation in
+            let (server, client) = (simulation.node(), simulation.node())
+            try await server.store.put(fetched)
+            simulation.connect(server, client, Self.link)
+            try await client.exchange.withSession { session in
+                let sequence = session.blocks(for: fetched.map(\.cid), bytes: 100_000)
+                try await simulation.sleep(for: .seconds(10))
+                try await client.store.close()
+                let error = await #expect(throws: ExchangeError.self) { for try await _ in sequence {} }
+                #expect(error?.code == .storeFailed)
+                #expect((error?.underlying as? BlockstoreError)?.code == .closed)
+            }
+        }
+    }
+
     /// One by one each would be a look-up and a message of its own.
     @Test(arguments: [BlockSequence.Order.arrival, .request])
     func whatIsTakenIsTakenTogether(_ order: BlockSequence.Order) async throws {

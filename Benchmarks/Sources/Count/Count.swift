@@ -3,7 +3,8 @@ import Markers
 import Parts
 
 /// Runs every part a few times between two marks, and prints a line for each: its name, how many rounds, and the calls of
-/// malloc and the bytes copied in a round if Counter/counter.c was loaded. Words narrow to the parts whose names hold them.
+/// malloc and the bytes copied in a round if Counter/counter.c was loaded; where it was not, for valgrind, only those parts
+/// whose instructions count. Words narrow to the parts whose names hold them.
 @main
 struct Count {
     private typealias ReadCounts = @convention(c) (UnsafeMutablePointer<UInt64>) -> Void
@@ -33,7 +34,7 @@ struct Count {
             return (Double(counts[0]), Double(counts[3]))
         }
         let words = CommandLine.arguments.dropFirst().map { $0.lowercased() }
-        for part in allParts where part.isCounted && words.allSatisfy({ part.name.lowercased().contains($0) }) {
+        for part in allParts where (counter != nil || part.counting == .all) && words.allSatisfy({ part.name.lowercased().contains($0) }) {
             let work = try await part.make()
             // What is made once and kept.
             try await work.prepare(2)

@@ -35,7 +35,7 @@ let decisionParts: [Part] = [
         return Work { try fetchAll(blocks, from: peers) }
     },
     // Half a minute where instructions are counted.
-    Part("session: 10,000 wants and 1,000 peers, from asking to stored", isCounted: false) {
+    Part("session: 10,000 wants and 1,000 peers, from asking to stored", counting: .calls, countedRounds: 1) {
         let blocks = try madeBlocks(10_000)
         let peers = try madePeers(1_000)
         return Work { try fetchAll(blocks, from: peers) }
@@ -115,7 +115,7 @@ private func fetchAll(_ blocks: [Block], from peers: [PeerID]) throws {
     var now = Duration.zero
     let byKey = Dictionary(uniqueKeysWithValues: blocks.map { ($0.cid.multihash, $0) })
     for peer in peers { keep(client.connected(peer, as: .local, now: now)) }
-    let session = client.beginSession(.any, isEphemeral: false, now: now)
+    let session = client.beginSession(.any, isEphemeral: false)
     let waiters = blocks.compactMap { client.register($0.cid, in: session, deadline: nil, now: now) }
     keep(client.open(waiters, now: now))
     var finished = 0

@@ -3,23 +3,30 @@ public struct Part: Sendable {
     public let name: String
     /// A round takes about a microsecond or less.
     public let isShort: Bool
-    /// A round takes about as many allocations and instructions each time.
-    public let isCounted: Bool
+    /// What is counted of it.
+    public let counting: Counting
     /// Rounds in which they are counted.
     public let countedRounds: Int
     /// Makes what the rounds need. A fresh one for every measurement.
     public let make: @Sendable () async throws -> sending Work
 
     init(
-        _ name: String, isShort: Bool = false, isCounted: Bool = true, countedRounds: Int = 10,
+        _ name: String, isShort: Bool = false, counting: Counting = .all, countedRounds: Int = 10,
         make: @escaping @Sendable () async throws -> sending Work
     ) {
         self.name = name
         self.isShort = isShort
-        self.isCounted = isCounted
+        self.counting = counting
         self.countedRounds = countedRounds
         self.make = make
     }
+}
+
+/// What a round of a part takes about as much of each time.
+public enum Counting: Sendable {
+    case all
+    /// Allocations and copies; instructions depend on the disk, or take too long to count.
+    case calls
 }
 
 /// A part that is ready to run.

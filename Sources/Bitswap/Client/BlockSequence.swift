@@ -22,13 +22,13 @@ public struct BlockSequence: AsyncSequence, Sendable {
         /// The next block; nil at the end.
         ///
         /// - Throws: ``ExchangeError``, with `cancelled` when the task is cancelled or the session has ended; what the
-        ///   sequence of CIDs throws; `BlockstoreError` when a block that is read again cannot be.
+        ///   sequence of CIDs throws.
         public mutating func next() async throws -> FetchedBlock? { try await reader.flow.next() }
 
         /// The next block; nil at the end.
         ///
         /// - Throws: ``ExchangeError``, with `cancelled` when the task is cancelled or the session has ended; what the
-        ///   sequence of CIDs throws; `BlockstoreError` when a block that is read again cannot be.
+        ///   sequence of CIDs throws.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> FetchedBlock? {
             try await reader.flow.next()
         }
@@ -373,7 +373,11 @@ final class BlockFlow: Sendable {
 
     private func again(_ fetched: FetchedBlock) async throws -> FetchedBlock {
         let cid = fetched.block.cid
-        guard let bytes = try await exchange.store.get(cid.multihash) else {
+        let bytes: ByteBuffer?
+        do throws(BlockstoreError) { bytes = try await exchange.store.get(cid.multihash) } catch {
+            throw ExchangeError(.storeFailed, "the block \(cid) could not be read again", underlying: error)
+        }
+        guard let bytes else {
             throw ExchangeError(.storeFailed, "the block \(cid) was removed from the store before it was read")
         }
         return FetchedBlock(

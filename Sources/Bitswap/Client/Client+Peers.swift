@@ -184,7 +184,7 @@ extension Client {
     }
 
     /// Connects to the peers that a session names and to those that were of use to it.
-    mutating func startDials(of session: SessionState, now: Duration) {
+    mutating func startDials(of session: SessionState) {
         for key in session.named where isDialed(key, by: session) && peers[key]?.dialing.due == nil { dial(key) }
     }
 
@@ -203,7 +203,7 @@ extension Client {
         deadlines.insert(.dial(key), at: now + delay)
     }
 
-    mutating func dialIsDue(_ key: PeerKey, now: Duration) {
+    mutating func dialIsDue(_ key: PeerKey) {
         peers[key]?.dialing.due = nil
         if sessions.values.contains(where: { isDialed(key, by: $0) }) { dial(key) }
     }

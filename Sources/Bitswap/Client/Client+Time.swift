@@ -25,7 +25,7 @@ extension Client {
                 search(for: session, now: now)
             case .dial(let key):
                 guard let due = peers[key]?.dialing.due, due <= now else { continue }
-                dialIsDue(key, now: now)
+                dialIsDue(key)
             }
         }
         compactDeadlines()

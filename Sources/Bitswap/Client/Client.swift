@@ -124,7 +124,7 @@ struct Client {
 
     // MARK: Sessions
 
-    mutating func beginSession(_ providers: Providers, isEphemeral: Bool, now: Duration) -> SessionState.ID {
+    mutating func beginSession(_ providers: Providers, isEphemeral: Bool) -> SessionState.ID {
         var named: [PeerKey] = []
         for provider in providers.named {
             let key = key(of: provider.peer)
@@ -188,7 +188,7 @@ struct Client {
 
     /// Registers a waiter in a session of its own.
     mutating func register(_ cid: CID, providers: Providers, deadline: Duration?, now: Duration) -> WaiterID {
-        let session = beginSession(providers, isEphemeral: true, now: now)
+        let session = beginSession(providers, isEphemeral: true)
         // The session was made just now.
         return register(cid, in: session, deadline: deadline, now: now) ?? 0
     }
@@ -218,7 +218,7 @@ struct Client {
             }
             if waiter.session != lastSession {
                 lastSession = waiter.session
-                startDials(of: session, now: now)
+                startDials(of: session)
                 scheduleSearch(of: waiter.session, after: timing.routerDelay, now: now)
             }
             release(want)

@@ -95,9 +95,8 @@ extension Exchange {
         providers: Providers = .any, isolation: isolated (any Actor)? = #isolation,
         _ body: (Session) async throws(Failure) -> Value
     ) async throws(Failure) -> Value {
-        let now = time.now()
         let session = Session(
-            self, id: client.withLockedValue { $0.beginSession(providers, isEphemeral: false, now: now) })
+            self, id: client.withLockedValue { $0.beginSession(providers, isEphemeral: false) })
         let outcome = await withTaskGroup(of: Void.self, returning: Result<Value, Failure>.self, isolation: isolation) {
             group in
             group.addTask {

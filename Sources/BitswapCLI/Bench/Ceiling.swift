@@ -5,15 +5,16 @@ struct PrimitiveCosts: Equatable {
     /// A thread's time in `write` and in `read`, for 64 KiB at a time through a TCP connection on loopback.
     var socketSend: Double
     var socketReceive: Double
-    /// The cipher of the connection, on pieces as large as it takes them.
+    /// The cipher of the connection, on pieces as large as it takes them: Noise's as the handler calls it, that of TLS by
+    /// swift-crypto, which allocates for each record and so costs more than inside BoringSSL.
     var seal: Double
     var open: Double
     /// SHA2-256, two blocks at a time.
     var hash: Double
     /// Look-up and one copy out of the store, in batches, on pages that are in memory.
     var storeRead: Double
-    /// Storing blocks that were not there, in batches, as durably as the store of the run does it. This is the time that
-    /// passes, with the waiting for the disk.
+    /// Storing blocks that were not there, in batches and two of them at a time, as durably as the store of the run does
+    /// it. This is the time that passes, with the waiting for the disk.
     var storeWrite: Double
 
     /// The least that a byte can cost the side that serves, and the side that fetches.

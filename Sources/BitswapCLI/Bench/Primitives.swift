@@ -15,6 +15,8 @@ struct Primitives {
     private static let region = 16 << 20
     /// Bytes that a trial of the store writes.
     private static let stored = 64 << 20
+    /// Batches that are put at a time: as in the run one is put together while the one before is on its way to the disk.
+    private static let batchesAtOnce = 2
     private static let socketPiece = 64 << 10
 
     /// - Parameter store: holds the blocks from number 0 to `count`.
@@ -120,16 +122,18 @@ struct Primitives {
             var configuration = LMDBBlockstore.Configuration()
             configuration.durability = durability
             let store = try LMDBBlockstore(path: path, configuration: configuration)
-            var time = Duration.zero
-            for start in stride(from: 0, to: count, by: blocks.batchCount) {
-                try Task.checkCancellation()
+            let batches = try stride(from: 0, to: count, by: blocks.batchCount).map { start in
                 // Other blocks than those of the run, in another order of their keys in each trial.
                 let first = (trial + 1) << 40 + start
-                let batch = try blocks.blocks(first..<first + min(blocks.batchCount, count - start))
-                let began = ContinuousClock.now
-                try await store.put(batch)
-                time += began.duration(to: .now)
+                return try blocks.blocks(first..<first + min(blocks.batchCount, count - start))
             }
+            let began = ContinuousClock.now
+            try await forEachConcurrently(batches, limit: Self.batchesAtOnce) { batch in
+                try Task.checkCancellation()
+                try await store.put(batch)
+            } emit: { _ in
+            }
+            let time = began.duration(to: .now)
             try await store.close()
             removeTree(path)
             if trial > 0 { trials.append(time.nanoseconds) }

@@ -58,8 +58,13 @@ public struct IdentifyInfo: Hashable, Sendable {
         }
     }
 
+    /// Without the addresses of somebody else.
     private static func addresses(_ encoded: [[UInt8]], of peer: PeerID) -> [Multiaddr] {
-        encoded.compactMap { (try? Multiaddr(bytes: $0))?.removingPeer() }
+        encoded.compactMap { bytes in
+            guard let address = try? Multiaddr(bytes: bytes), [nil, peer.multihash].contains(address.peerMultihash)
+            else { return nil }
+            return address.removingPeer()
+        }
     }
 
     private static func text(_ bytes: [UInt8]) -> String {

@@ -135,7 +135,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func fail(_ error: Libp2pError, context: ChannelHandlerContext) {
         timeout?.cancel()
         cause = cause ?? error
-        swarm.handshakeFailed(direction, remoteAddress, error)
+        swarm.handshakeFailed(with: remoteAddress, error)
         ready?.fail(error)
         context.close(promise: nil)
     }

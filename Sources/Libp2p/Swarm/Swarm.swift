@@ -203,7 +203,7 @@ public final class Swarm: Sendable {
         state.withLockedValue { $0.retire(connection) }
     }
 
-    func handshakeFailed(_ direction: Connection.Direction, _ address: Multiaddr, _ error: Libp2pError) {
+    func handshakeFailed(with address: Multiaddr, _ error: Libp2pError) {
         account.handshakeFailed(error)
         logger.debug("Handshake failed", metadata: ["address": "\(address)", "error": "\(error)"])
     }
