@@ -100,7 +100,8 @@ bench-parts: packages ## how long the parts of the path take (ARGS="--filter ...
 	$(SWIFT) package $(BENCHMARKS) --disable-sandbox benchmark $(ARGS)
 
 bench-counts: packages-test $(COUNTER) ## allocations and instructions of the parts, against Benchmarks/thresholds.json (ARGS="--record")
-	$(SWIFT) build -c release $(BENCHMARKS)
+	$(SWIFT) build -c release $(BENCHMARKS) --product BlockPath
+	$(SWIFT) build -c release $(BENCHMARKS) --product Count
 	Benchmarks/counts --program .build-bench/release/Count --counter $(COUNTER) $(ARGS)
 
 # Counts allocations and copies; for glibc.

@@ -34,7 +34,10 @@ struct Count {
             return (Double(counts[0]), Double(counts[3]))
         }
         let words = CommandLine.arguments.dropFirst().map { $0.lowercased() }
-        for part in allParts where (counter != nil || part.counting == .all) && words.allSatisfy({ part.name.lowercased().contains($0) }) {
+        let parts = allParts.filter { part in
+            (counter != nil || part.counting == .all) && words.allSatisfy { part.name.lowercased().contains($0) }
+        }
+        for part in parts {
             let work = try await part.make()
             // What is made once and kept.
             try await work.prepare(2)
