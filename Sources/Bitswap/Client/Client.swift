@@ -28,6 +28,8 @@ struct Client {
         /// Sessions that ask the router no more.
         var endedSessions: [SessionState.ID] = []
         var events: [(SessionState.ID, SessionEvent)] = []
+        /// A want has to wait because as many are outstanding at a peer as may be.
+        var keepsWantsBack = false
         /// When ``tick(now:)`` is due, if that is earlier than was said before.
         var alarm: Duration?
 
@@ -38,6 +40,7 @@ struct Client {
             searches += other.searches
             endedSessions += other.endedSessions
             events += other.events
+            if other.keepsWantsBack { keepsWantsBack = true }
             if let theirs = other.alarm { alarm = alarm.map { min($0, theirs) } ?? theirs }
         }
     }
