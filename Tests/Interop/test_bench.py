@@ -45,7 +45,7 @@ class Bench:
     def words(self, *more):
         return ["bench", "--block-size", "1k", "--connections", "1", "--json", "--plot", self.plot, *more]
 
-    def run(self, *more, seconds=60):
+    def run(self, *more, seconds=110):
         result = self.node.run(*self.words(*more), seconds=seconds)
         self.t.equal(self.left, ([], []), "processes and files that it leaves")
         # NaN and infinity are no JSON.
@@ -84,7 +84,7 @@ def percentiles(t, times, what):
     t.check(times["p50"] <= times["p90"] <= times["p99"] <= times["max"], f"{what}: {times}")
 
 
-@test("bench prints every figure as JSON, and draws the shares")
+@test("bench prints every figure as JSON, and draws the shares", seconds=120)
 def figures(t):
     bench = Bench(t)
     lines = bench.run("--bytes", "64k", "--no-latency")
@@ -134,7 +134,7 @@ def drawn(t, path, count, size):
         t.check(f"{security}, 1" in texts, f"no line is named {security}: {texts}")
 
 
-@test("bench tells how long one small block takes")
+@test("bench tells how long one small block takes", seconds=120)
 def latency(t):
     lines = Bench(t).run("--bytes", "64k")
     told = [line for line in lines if line["event"] == "latency"]
