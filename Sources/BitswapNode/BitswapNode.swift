@@ -64,6 +64,8 @@ public final class BitswapNode: Service {
     private let keeper: PeerKeeper
     private let discoveries: [any PeerDiscovery]
     private let mdns: MDNSDiscovery?
+    private let time: TimeSource
+    private let random: RandomSource
     private let logger: Logger
     private let listening: EventLoopPromise<[Multiaddr]>
 
@@ -88,13 +90,16 @@ public final class BitswapNode: Service {
     }
 
     /// - Parameter memory: where peers are remembered for the next start; nil for nowhere.
-    private init(
+    init(
         identity: KeyPair, store: any Blockstore, configuration: Configuration, memory: PeerMemory?,
-        eventLoopGroup: (any EventLoopGroup)?, metrics: any MetricsFactory, logger: Logger
+        eventLoopGroup: (any EventLoopGroup)?, metrics: any MetricsFactory, time: TimeSource = .monotonic,
+        random: RandomSource = .system, logger: Logger
     ) {
         self.identity = identity
         self.store = store
         self.configuration = configuration
+        self.time = time
+        self.random = random
         self.logger = logger
         let eventLoopGroup = eventLoopGroup ?? MultiThreadedEventLoopGroup.singleton
         listening = eventLoopGroup.any().makePromise()
@@ -102,14 +107,15 @@ public final class BitswapNode: Service {
             identity: identity, configuration: configuration.swarm, eventLoopGroup: eventLoopGroup, metrics: metrics,
             logger: logger)
         keeper = PeerKeeper(
-            swarm, isReachable: !configuration.listen.isEmpty, memory: memory, metrics: metrics, logger: logger)
+            swarm, isReachable: !configuration.listen.isEmpty, memory: memory, time: time, metrics: metrics,
+            logger: logger)
         let network = SwarmNetwork(swarm, protocolPrefix: configuration.protocolPrefix) { [weak keeper] peer in
             SwarmNetwork.Acquaintance(
                 addresses: keeper?.addresses(of: peer) ?? [], isLocal: keeper?.origin(of: peer)?.method == .mdns)
         }
         exchange = Exchange(
             store: store, network: network, router: configuration.router, configuration: configuration.exchange,
-            metrics: metrics, logger: logger)
+            time: time, metrics: metrics, logger: logger)
         mdns =
             configuration.usesMDNS
             ? MDNSDiscovery(
@@ -203,31 +209,25 @@ public final class BitswapNode: Service {
     /// Whether an address does not say whose it is, so that nobody but who dials it knows.
     private static func isAnonymous(_ address: Multiaddr) -> Bool { !address.isName && address.peerMultihash == nil }
 
-    private static let shortestRetry = Duration.seconds(1)
-    private static let longestRetry = Duration.seconds(60)
-    /// A connection that ends sooner counts as a failure.
-    private static let shortestConnection = Duration.seconds(10)
-
     /// Connects to an address, and again whenever the connection is lost, until the task is cancelled: about a second
     /// later, and after failures, and connections of less than ten seconds, each time after twice as long, up to a minute.
     ///
     /// - Parameter failed: called with the first failure, and with the first one after a connection was lost.
     public func stayConnected(to address: Multiaddr, failed: @Sendable (any Error) -> Void = { _ in }) async {
-        var delay = Self.shortestRetry
+        var pause = RetryPause(random: random)
         var isToldOf = false
         while !Task.isCancelled {
+            var lasted: Duration?
             do {
                 let connection = try await swarm.connect(to: address)
-                let begin = ContinuousClock.now
+                let begin = time.now()
                 isToldOf = false
                 keeper.met(connection.peer, at: connection.remoteAddress)
                 defer { keeper.left(connection.peer) }
                 let (end, continuation) = AsyncStream.makeStream(of: Never.self)
                 connection.whenClosed.whenComplete { _ in continuation.finish() }
                 for await _ in end {}
-                delay =
-                    begin.duration(to: .now) < Self.shortestConnection
-                    ? min(delay * 2, Self.longestRetry) : Self.shortestRetry
+                lasted = time.now() - begin
             } catch {
                 guard !Task.isCancelled else { return }
                 if !isToldOf {
@@ -237,10 +237,8 @@ public final class BitswapNode: Service {
                         metadata: ["address": "\(address)", "error": "\(error)"])
                     failed(error)
                 }
-                delay = min(delay * 2, Self.longestRetry)
             }
-            // Spread, so that many nodes do not come back to one at the same moment.
-            do { try await Task.sleep(for: delay * Double.random(in: 0.5...1)) } catch { return }
+            do { try await time.sleep(pause.next(after: lasted)) } catch { return }
         }
     }
 

@@ -30,7 +30,8 @@ public struct BlockstoreLimits: Sendable, Hashable {
     /// The number of keys that one verification names as corrupt; further ones are only counted.
     public var reportedKeyCount = 65_536
 
-    /// Read transactions of all processes together. The first process to open the store decides.
+    /// Read transactions of all processes together, or more where their table fills its last page. The first process to
+    /// open the store decides.
     public var readerCount = 1024
 
     public init() {}

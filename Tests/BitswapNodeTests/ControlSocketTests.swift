@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Multiformats
+import NIOCore
 import NIOConcurrencyHelpers
 import Testing
 
@@ -121,6 +122,26 @@ import Testing
                     #expect(failure?.kind == .cannotConnect)
                     #expect(failure?.message == "nobody there")
                     await #expect(throws: ControlFailure.self) { try await client.peers() }
+                }
+            }
+        }
+    }
+
+    @Test func anAnswerMayFillTheLimitAndNoMore() async throws {
+        let failure = ControlFailure(.cannotConnect, String(repeating: "x", count: 1_000))
+        let line = ControlAnswerLine(version: ControlProtocol.version, id: 1, answer: .failed(failure))
+        let bytes = try ControlCodec.encode(line).readableBytes
+        try await withRepository { repository in
+            try await withServer(repository) { _ in
+                .failed(failure)
+            } _: {
+                for (limit, words) in [(bytes, failure.message), (bytes - 1, "an answer that is too long")] {
+                    var limits = ControlLimits()
+                    limits.answerBytes = limit
+                    try await ControlClient.withConnection(to: repository, limits: limits) { client in
+                        let told = await #expect(throws: ControlFailure.self) { try await client.status() }
+                        #expect(told?.message.contains(words) == true, "\(told?.message ?? "")")
+                    }
                 }
             }
         }

@@ -116,6 +116,24 @@ import Testing
         }
     }
 
+    @Test func whatAPeerSaysOfItselfIsCutToItsLimit() async throws {
+        try await withNodes { nodes in
+            _ = try await nodes.serving.swarm.connect(to: try #require(try await nodes.other.addresses.first))
+            func agent(_ characters: Int) async throws -> String? {
+                var limits = ControlLimits()
+                limits.agentCharacters = characters
+                let answer = await NodeResponder(nodes.serving, limits: limits).respond(to: .peers)
+                guard case .peers(let peers) = answer else { throw Unexpected() }
+                return peers.first?.agent
+            }
+            // It says so on a stream of its own, soon after.
+            while try await agent(256) == nil { await Task.yield() }
+            let whole = try #require(try await agent(256))
+            #expect(try await agent(whole.count) == whole)
+            #expect(try await agent(whole.count - 1) == String(whole.dropLast()))
+        }
+    }
+
     @Test func tellsWhatAPeerWasGiven() async throws {
         try await withNodes { nodes in
             let cid = try await nodes.serving.blocks.put("given away")

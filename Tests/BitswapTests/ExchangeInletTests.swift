@@ -51,13 +51,18 @@ import Testing
         try inlet.receive(frames[0])
         try inlet.receive(frames[1])
         #expect(released.withLockedValue { $0 } == sizes[0] + sizes[1])
+        #expect(exchange.statistics.limitHits == [:])
         try inlet.receive(frames[2])
         #expect(released.withLockedValue { $0 } == sizes[0] + sizes[1])
+        #expect(exchange.statistics.limitHits == ["unstoredBytesPerStream": 1])
+        try inlet.receive(ByteBuffer(bytes: [4]))
+        #expect(exchange.statistics.limitHits == ["unstoredBytesPerStream": 1], "it is stopped already")
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await exchange.run() }
-            try await eventually("all is stored and released") { released.withLockedValue { $0 } == sizes.reduce(0, +) }
+            try await eventually("all is stored and released") { released.withLockedValue { $0 } == sizes.reduce(1, +) }
             group.cancelAll()
         }
+        #expect(exchange.statistics.limitHits == ["unstoredBytesPerStream": 1])
     }
 
     @Test func partsOfAMessageAreReleasedAsTheyCome() throws {

@@ -136,6 +136,30 @@ import Testing
         #expect(line?.hasPrefix("error diskFull") == true, "\(line ?? "")")
     }
 
+    /// A page of the table of readers has 64 places, or 256.
+    @Test func moreReadersThanThereArePlacesFor() throws {
+        let directory = try TemporaryDirectory()
+        var configuration = LMDBBlockstore.Configuration()
+        configuration.limits.readerCount = 50
+        let engine = try Engine(path: directory.path, configuration: configuration)
+        var count = 0
+        func read() throws(BlockstoreError) {
+            try engine.read { (_) throws(BlockstoreError) in
+                count += 1
+                try read()
+            }
+        }
+        for _ in 0..<2 {
+            count = 0
+            let error = #expect(throws: BlockstoreError.self) { try read() }
+            #expect(error?.code == .tooManyReaders)
+            #expect(error?.message.contains("readerCount") == true)
+            #expect((50..<50 + 256).contains(count), "\(count)")
+        }
+        try engine.read { _ in }
+        engine.shut()
+    }
+
     @Test func filesOfSomethingElse() async throws {
         var random = SplitMix64(seed: 30)
         for bytes in [

@@ -103,9 +103,12 @@ struct SwarmLimitTests {
         }
     }
 
-    @Test("Streams for one protocol: the limit, one past it, and room again")
-    func streamsPerProtocol() async throws {
-        try await withNodes({ $0.limits.inboundStreamsByProtocol["/test/held"] = 2 }) { server, client in
+    @Test("Streams for one protocol: the limit, one past it, and room again", arguments: [false, true])
+    func streamsPerProtocol(isException: Bool) async throws {
+        try await withNodes({
+            $0.limits.inboundStreamsPerProtocol = isException ? 1 : 2
+            if isException { $0.limits.inboundStreamsByProtocol["/test/held"] = 2 }
+        }) { server, client in
             let atServer = Recorder<ScriptHandler.Event>()
             server.swarm.handle(["/test/held"]) { _, _ in ScriptHandler(atServer) }
             let connection = try await client.swarm.connect(to: try await server.listen())

@@ -1,7 +1,5 @@
 import Multiformats
-import NIOConcurrencyHelpers
 import NIOCore
-import NIOPosix
 import PeerIdentity
 import Testing
 
@@ -162,58 +160,6 @@ struct SwarmSecurityTests {
                 let error = try await node.disconnected()
                 #expect(error?.message.contains("without the notice of TLS") == true, "\(String(describing: error))")
             }
-        }
-    }
-}
-
-/// Stands between two ends of one TCP connection.
-private final class Relay: Sendable {
-    private let listener: any Channel
-    private let sockets = NIOLockedValueBox<[any Channel]>([])
-
-    init(to target: Multiaddr) async throws {
-        guard case .address(let socketAddress) = try TCPEndpoint(target).host else {
-            throw Libp2pError(.unsupportedAddress, "no IP")
-        }
-        listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .childChannelInitializer { [sockets] inbound in
-                // On the same loop, and read only when both are there.
-                ClientBootstrap(group: inbound.eventLoop)
-                    .channelInitializer { outbound in
-                        outbound.eventLoop.makeCompletedFuture {
-                            try outbound.pipeline.syncOperations.addHandler(Forwarding(to: inbound))
-                        }
-                    }
-                    .connect(to: socketAddress)
-                    .flatMapThrowing { outbound in
-                        sockets.withLockedValue { $0 += [inbound, outbound] }
-                        try inbound.pipeline.syncOperations.addHandler(Forwarding(to: outbound))
-                    }
-            }
-            .bind(host: "127.0.0.1", port: 0).get()
-    }
-
-    var address: Multiaddr {
-        get throws {
-            let address = try #require(listener.localAddress)
-            return try #require(Multiaddr(tcp: address))
-        }
-    }
-
-    /// Ends both connections as TCP does, and listens no more.
-    func cut() async {
-        for channel in [listener] + sockets.withLockedValue({ $0 }) { try? await channel.close().get() }
-    }
-
-    private final class Forwarding: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-
-        private let other: any Channel
-
-        init(to other: any Channel) { self.other = other }
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            other.writeAndFlush(unwrapInboundIn(data), promise: nil)
         }
     }
 }

@@ -6,40 +6,55 @@ import Testing
 
 /// The kernel against swift-crypto. On a processor without SHA instructions there is nothing to test.
 @Suite(.enabled(if: SHA256Kernel.isAvailable)) struct SHA256KernelTests {
-    private func expected(_ bytes: [UInt8]) -> Multihash {
-        bytes.withUnsafeBytes { bytes in
-            var function = SHA256()
-            function.update(bufferPointer: bytes)
-            return function.finalize().withUnsafeBytes { Multihash(unchecked: .sha2_256, digest: $0) }
-        }
+    private func expected(_ bytes: UnsafeRawBufferPointer) -> Multihash {
+        var function = SHA256()
+        function.update(bufferPointer: bytes)
+        return function.finalize().withUnsafeBytes { Multihash(unchecked: .sha2_256, digest: $0) }
     }
 
-    private func check(_ first: [UInt8], _ second: [UInt8]) {
-        first.withUnsafeBytes { a in
-            second.withUnsafeBytes { b in
-                #expect(SHA256Kernel.hash(a) == expected(first))
-                let both = SHA256Kernel.hash(a, b)
-                #expect(both.0 == expected(first))
-                #expect(both.1 == expected(second))
-            }
-        }
+    private func check(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) {
+        #expect(SHA256Kernel.hash(first) == expected(first))
+        let both = SHA256Kernel.hash(first, second)
+        #expect(both.0 == expected(first))
+        #expect(both.1 == expected(second))
     }
 
     @Test func everyLengthUpTo1024() {
         var generator = SplitMix64(seed: 1)
         for length in 0...1_024 {
-            check(generator.bytes(length), generator.bytes(1_024 - length))
+            generator.bytes(length).withUnsafeBytes { first in
+                generator.bytes(1_024 - length).withUnsafeBytes { check(first, $0) }
+            }
+        }
+    }
+
+    /// Both inputs at every distance from a word, and from a vector.
+    @Test(arguments: [0, 1, 55, 64, 200]) func everyAlignment(length: Int) {
+        var generator = SplitMix64(seed: UInt64(length))
+        generator.bytes(2 * (length + 16)).withUnsafeBytes { bytes in
+            for first in 0..<16 {
+                for second in 0..<16 {
+                    let start = length + 16 + second
+                    check(
+                        UnsafeRawBufferPointer(rebasing: bytes[first..<first + length]),
+                        UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
+                }
+            }
         }
     }
 
     @Test(arguments: 0..<64) func randomLengthsAtRandomPlaces(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
         let bytes = generator.bytes(20_000)
-        func piece() -> [UInt8] {
+        func place() -> Range<Int> {
             let start = Int.random(in: 0...bytes.count, using: &generator)
-            return Array(bytes[start..<Int.random(in: start...bytes.count, using: &generator)])
+            return start..<Int.random(in: start...bytes.count, using: &generator)
         }
-        check(piece(), piece())
+        let (first, second) = (place(), place())
+        // Where they lie in the one buffer, and not copied to a place that is aligned.
+        bytes.withUnsafeBytes {
+            check(UnsafeRawBufferPointer(rebasing: $0[first]), UnsafeRawBufferPointer(rebasing: $0[second]))
+        }
     }
 
     @Test func twoAtOnceOfAnyFunction() throws {

@@ -235,6 +235,34 @@ import Testing
         #expect(segment.packets == before + 1)
     }
 
+    @Test(arguments: [(64, 0), (65, 1)])
+    mutating func soManyWhoAskCanTakeTheirQuestionBack(_ count: Int, _ answers: Int) throws {
+        try segment.add(1)
+        segment.run(for: .seconds(20))
+        let own = try #require(segment.hosts[0].machine.interfaces[2]?.own)
+        let before = segment.packets
+        var first = MDNSMessages.query(known: [], limit: 1)[0]
+        first.flags = DNSMessage.truncatedFlag
+        var second = MDNSMessages.query(known: [(own.name, 400)], limit: 1)[0]
+        second.questions = []
+        for asker in 2..<2 + count { try say(first, from: asker) }
+        for asker in 2..<2 + count { try say(second, from: asker) }
+        segment.run(for: .seconds(2))
+        #expect(segment.packets == before + answers)
+    }
+
+    @Test(arguments: [(32, 32), (33, 32)]) func soManyAddressesAreTold(_ count: Int, _ told: Int) throws {
+        let peer = try Segment.peer(1)
+        let network = try Segment.network(1)
+        var machine = MDNSStateMachine(ownPeer: peer, random: .seeded(1))
+        let addresses = try (0..<count).map {
+            try Multiaddr("/ip4/\(Segment.ip(1))/tcp/\(4001 + $0)").appending(peer: peer.multihash)
+        }
+        _ = machine.networkChanged(to: [network], links: [Segment.link], addresses: addresses, now: .zero)
+        let own = try #require(machine.interfaces[network.index]?.own)
+        #expect(own.strings == addresses.prefix(told).map { Array("dnsaddr=\($0)".utf8) })
+    }
+
     // MARK: Unicast and other questions
 
     @Test mutating func whoAsksForAnAnswerOfItsOwnGetsOneWithinALimit() throws {

@@ -100,6 +100,25 @@ import Testing
         }
     }
 
+    @Test(arguments: [(3, 3), (4, 3)]) func soManyAreWantedAtATime(_ count: Int, _ wanted: Int) async throws {
+        try await Simulation.run(seed: 1) { [blocks] simulation in
+            var configuration = Exchange.Configuration()
+            configuration.limits.wantsPerSequence = 3
+            let client = simulation.node(configuration: configuration)
+            let blocks = Array(blocks[..<count])
+            try await client.exchange.withSession { session in
+                var iterator = session.blocks(for: blocks.map(\.cid), timeout: nil).makeAsyncIterator()
+                try await simulation.sleep(for: .seconds(1))
+                #expect(client.exchange.wantlist.count == wanted)
+                try await client.store.put(blocks[0])
+                client.exchange.offer([blocks[0]])
+                _ = try await iterator.next()
+                try await simulation.sleep(for: .seconds(1))
+                #expect(client.exchange.wantlist.count == count - 1, "one has made room for another")
+            }
+        }
+    }
+
     /// What comes when too much waits to be read is read again from the store, but for what is in its CID and in no store.
     @Test(arguments: [BlockSequence.Order.arrival, .request])
     func whatIsInItsCIDComesThoughTooMuchWaitsToBeRead(_ order: BlockSequence.Order) async throws {

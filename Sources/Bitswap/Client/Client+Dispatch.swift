@@ -225,6 +225,7 @@ extension Client {
         let want = claim.want
         guard want[peer.key]?.isClaimed == false, let session = want.sessions.first else { return }
         want.update(peer.key) { $0.isClaimed = true }
+        if peer.hasAllWants(limits) { effects.keepsWantsBack = true }
         peer.claims.insert(claim, of: session.id, at: session.virtualTime)
         peer.estimate.becameFull()
         if peer.claims.count > 2 * wants.count + 64 {

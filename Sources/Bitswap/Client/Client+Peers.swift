@@ -138,6 +138,7 @@ extension Client {
         }
         let taken = peer.queue.take(
             limit: limit, outstanding: limits.outstandingWantsPerPeer, version: version, now: now)
+        if taken.keepsWantsBack { effects.keepsWantsBack = true }
         for (multihash, type) in taken.asked {
             guard let want = wants[multihash] else { continue }
             want.update(peer.key) {

@@ -28,6 +28,8 @@ struct Client {
         /// Sessions that ask the router no more.
         var endedSessions: [SessionState.ID] = []
         var events: [(SessionState.ID, SessionEvent)] = []
+        /// A want has to wait because as many are outstanding at a peer as may be.
+        var keepsWantsBack = false
         /// When ``tick(now:)`` is due, if that is earlier than was said before.
         var alarm: Duration?
 
@@ -38,6 +40,7 @@ struct Client {
             searches += other.searches
             endedSessions += other.endedSessions
             events += other.events
+            if other.keepsWantsBack { keepsWantsBack = true }
             if let theirs = other.alarm { alarm = alarm.map { min($0, theirs) } ?? theirs }
         }
     }
@@ -127,7 +130,7 @@ struct Client {
     mutating func beginSession(_ providers: Providers, isEphemeral: Bool) -> SessionState.ID {
         var named: [PeerKey] = []
         for provider in providers.named {
-            let key = key(of: provider.peer)
+            let key = key(of: provider.peer, beside: named)
             hint(key, provider.addresses)
             if !named.contains(key) { named.append(key) }
         }
@@ -338,27 +341,29 @@ struct Client {
 
     // MARK: Peers by number
 
-    mutating func key(of id: PeerID) -> PeerKey {
+    /// - Parameter others: not to be forgotten for the sake of a new one.
+    mutating func key(of id: PeerID, beside others: [PeerKey] = []) -> PeerKey {
         if let key = peerKeys[id] { return key }
         lastPeerKey += 1
         peerKeys[id] = lastPeerKey
         peers[lastPeerKey] = ClientPeer(id, key: lastPeerKey)
-        becameStranger(lastPeerKey)
+        becameStranger(lastPeerKey, beside: others)
         return lastPeerKey
     }
 
     /// Peers that are not connected are remembered up to a limit, those of use longer than those of none.
-    mutating func becameStranger(_ key: PeerKey) {
+    mutating func becameStranger(_ key: PeerKey, beside others: [PeerKey] = []) {
         strangers.append(key)
         guard strangers.count > limits.rememberedPeers else { return }
         // Those that came back since are no strangers; what is left is thinned by a quarter at a time.
         var seen: Set<PeerKey> = []
         let known = strangers.filter { peers[$0]?.isConnected == false && seen.insert($0).inserted }
-        let named = sessions.values.reduce(into: Set<PeerKey>()) { $0.formUnion($1.named) }
+        // Not the one that is about to be connected, dialled or named.
+        let kept = sessions.values.reduce(into: Set(others + [key])) { $0.formUnion($1.named) }
         var excess = known.count - limits.rememberedPeers * 3 / 4
         var forgotten: Set<PeerKey> = []
         for isUseful in [false, true] {
-            for key in known where excess > 0 && peers[key]?.isUseful == isUseful && !named.contains(key) {
+            for key in known where excess > 0 && peers[key]?.isUseful == isUseful && !kept.contains(key) {
                 forgotten.insert(key)
                 excess -= 1
             }

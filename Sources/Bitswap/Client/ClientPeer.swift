@@ -101,9 +101,12 @@ final class ClientPeer: @unchecked Sendable {
         estimate.disconnected()
     }
 
+    /// Whether it is asked for as many blocks as may be.
+    func hasAllWants(_ limits: BitswapLimits) -> Bool { debts.count >= limits.outstandingWantsPerPeer }
+
     /// Whether one more block may be asked for: the window is kept to half a block.
     func hasRoom(_ limits: BitswapLimits) -> Bool {
-        guard isConnected, !isThrottled, debts.count < limits.outstandingWantsPerPeer else { return false }
+        guard isConnected, !isThrottled, !hasAllWants(limits) else { return false }
         guard !debts.isEmpty else { return true }
         let window = estimate.window(initial: limits.initialRequestWindow, maximum: limits.requestWindow)
         return owedBytes + owedBytes / debts.count / 2 <= window

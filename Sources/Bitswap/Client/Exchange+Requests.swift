@@ -64,7 +64,7 @@ extension Exchange {
     /// Nil while what was written to the peer is still to be taken by it.
     private func entriesPerMessage(to peer: ExchangePeer) -> Int? {
         let outstanding = peer.requests.outstandingBytes
-        guard wantlistBytes.withLockedValue({ $0 }) >= configuration.limits.wantlistBytes else {
+        guard wantlistBytes.withLockedValue({ $0 }) > configuration.limits.wantlistBytes else {
             return outstanding < Self.outstandingBytes ? Self.entriesPerMessage : nil
         }
         account.hit(.wantlistBytes)

@@ -108,6 +108,7 @@ extension Exchange {
     /// Does what a change of the client asks for. Never called with a lock held.
     func perform(_ effects: Client.Effects) {
         account.wantsEnded(effects.finished.count)
+        if effects.keepsWantsBack { account.hit(.outstandingWantsPerPeer) }
         for (waiter, result) in effects.finished { callers.finish(waiter, result) }
         for (session, event) in effects.events { observers.withLockedValue { $0[session] }?.yield(event) }
         for session in effects.endedSessions { searches.end(session) }

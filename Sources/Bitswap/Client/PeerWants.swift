@@ -215,6 +215,8 @@ struct PeerWants {
         /// Keys of the wants among the entries.
         var asked: [(key: Multihash, type: WantType)] = []
         var isFull = false
+        /// A want stays where it is because the peer knows of as many as it may.
+        var keepsWantsBack = false
         var isEmpty: Bool { entries.isEmpty && !isFull }
     }
 
@@ -247,7 +249,10 @@ struct PeerWants {
                 continue
             }
             // A want that was sent as a question for HAVE, and is for the block now, takes no second place.
-            guard told.count < outstanding || told[key] != nil else { break }
+            guard told.count < outstanding || told[key] != nil else {
+                taken.keepsWantsBack = true
+                break
+            }
             blockQueue.removeFirst()
             append(cid, .block, isQuiet: isQuiet, &taken, now)
         }
@@ -256,7 +261,10 @@ struct PeerWants {
                 haveQueue.removeFirst()
                 continue
             }
-            guard told.count < questions || told[key] != nil else { break }
+            guard told.count < questions || told[key] != nil else {
+                taken.keepsWantsBack = true
+                break
+            }
             haveQueue.removeFirst()
             // A peer of an older version would take the question for a want of the block.
             if version.hasPresences {

@@ -31,7 +31,8 @@ public final class ExchangeInlet {
         self.reset = reset
         stream = exchange.intake.join()
         credit = Credit(
-            peer, intake: exchange.intake, limit: limits.unstoredBytesPerStream, release: release)
+            peer, intake: exchange.intake, limit: limits.unstoredBytesPerStream, account: exchange.account,
+            release: release)
         frames = FrameReader(maximum: limits.messageBytes)
         decoder = MessageDecoder(limits: limits)
     }
@@ -79,16 +80,27 @@ public final class ExchangeInlet {
 
     /// What the sender's window is owed, and what stands against it.
     private final class Credit: Intake.Window {
-        private let state = NIOLockedValueBox((owed: 0, held: 0))
+        private struct State {
+            var owed = 0
+            var held = 0
+            /// The limit keeps the window shut.
+            var isStopped = false
+        }
+
+        private let state = NIOLockedValueBox(State())
         private let peer: PeerID
         private let intake: Intake
         private let limit: Int
+        private let account: Account
         private let open: @Sendable (Int) -> Void
 
-        init(_ peer: PeerID, intake: Intake, limit: Int, release: @escaping @Sendable (Int) -> Void) {
+        init(
+            _ peer: PeerID, intake: Intake, limit: Int, account: Account, release: @escaping @Sendable (Int) -> Void
+        ) {
             self.peer = peer
             self.intake = intake
             self.limit = limit
+            self.account = account
             open = release
         }
 
@@ -102,11 +114,14 @@ public final class ExchangeInlet {
 
         func release() {
             guard intake.admits(self, of: peer) else { return }
-            let count = state.withLockedValue { state in
-                guard state.held <= limit else { return 0 }
+            let (count, stops) = state.withLockedValue { state in
+                let wasStopped = state.isStopped
+                state.isStopped = state.held > limit
+                guard !state.isStopped else { return (0, !wasStopped) }
                 defer { state.owed = 0 }
-                return state.owed
+                return (state.owed, false)
             }
+            if stops { account.hit(.unstoredBytesPerStream) }
             if count > 0 { open(count) }
         }
     }

@@ -124,7 +124,7 @@ package struct TLSCertificate: Sendable {
         return fields[6].encodedBytes
     }
 
-    /// What the one extension of libp2p says. No other may be critical.
+    /// What the one extension of libp2p says; that it is there once, X509 has made sure of. No other may be critical.
     private static func signedKey(in certificate: Certificate) throws(Libp2pError) -> SignedKey {
         var found: SignedKey?
         for item in certificate.extensions {
@@ -132,7 +132,6 @@ package struct TLSCertificate: Sendable {
                 guard !item.critical else { throw .tls("has a critical extension that is not known here: \(item.oid)") }
                 continue
             }
-            guard found == nil else { throw .tls("has the extension of libp2p twice") }
             do {
                 found = try SignedKey(derEncoded: item.value)
             } catch {

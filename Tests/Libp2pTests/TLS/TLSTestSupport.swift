@@ -94,13 +94,21 @@ struct HandmadeCertificate {
         var value: [UInt8]
     }
 
+    enum UniqueID {
+        /// As the standard has it.
+        case implicit
+        /// As X509 reads it.
+        case explicit
+    }
+
     static let libp2p: ASN1ObjectIdentifier = [1, 3, 6, 1, 4, 1, 53594, 1, 1]
 
     /// Nil: the first version, which has no such field.
     var version: Int? = 2
     var notBefore = (year: 2023, month: 1)
     var notAfter = (year: 2024, month: 1)
-    var hasUniqueID = false
+    /// Of the issuer.
+    var uniqueID: UniqueID?
     var extensions: [Extension] = []
     let key: CertificateKey
     /// Who signs; itself unless another is put here.
@@ -177,11 +185,16 @@ struct HandmadeCertificate {
             }
             try writeName(&coder)
             coder.serializeRawBytes(keyInfo)
-            if hasUniqueID {
-                // [1] IMPLICIT BIT STRING
+            switch uniqueID {
+            case .implicit:
                 coder.appendPrimitiveNode(identifier: ASN1Identifier(tagWithNumber: 1, tagClass: .contextSpecific)) {
                     $0 += [0, 7]
                 }
+            case .explicit:
+                try coder.serialize(explicitlyTaggedWithTagNumber: 1, tagClass: .contextSpecific) {
+                    try $0.serialize(ASN1BitString(bytes: [7]))
+                }
+            case nil: break
             }
             if !extensions.isEmpty {
                 try coder.serialize(explicitlyTaggedWithTagNumber: 3, tagClass: .contextSpecific) { coder in
