@@ -84,7 +84,7 @@ import Testing
     private func want(_ texts: [String], of exchange: Exchange) {
         exchange.perform(
             exchange.client.withLockedValue { client in
-                let session = client.beginSession(.preferring([peer(1)]), isEphemeral: false, now: .zero)
+                let session = client.beginSession(.preferring([peer(1)]), isEphemeral: false)
                 let waiters = texts.compactMap { client.register(cid($0), in: session, deadline: nil, now: .zero) }
                 return client.open(waiters, now: .zero)
             })
