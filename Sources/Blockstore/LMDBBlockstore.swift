@@ -124,7 +124,7 @@ public final class LMDBBlockstore: ImmediateBlockstore {
         var sizes: [Int?] = []
         sizes.reserveCapacity(keys.count)
         while sizes.count < keys.count {
-            let part = keys[sizes.count..<min(keys.count, sizes.count + limits.readTransactionKeyCount)]
+            let part = keys[sizes.count..<min(keys.count, sizes.count + max(1, limits.readTransactionKeyCount))]
             sizes += try await readers.read { (transaction) throws(BlockstoreError) in
                 try part.map { (key) throws(BlockstoreError) in try transaction.size(of: key) }
             }

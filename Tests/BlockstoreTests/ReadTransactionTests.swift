@@ -59,19 +59,24 @@ import Testing
         return blocks.map(\.cid.multihash)
     }
 
+    /// Which of the blocks a read sees when all are removed while it stops at the first.
+    private func presence(of keys: [Multihash], in store: LMDBBlockstore) async throws -> [Int: Bool] {
+        let pause = Pause()
+        async let reading: Void = pause.read(keys, stoppingAt: 0, from: store)
+        await pause.untilStopped()
+        for key in keys { #expect(try await store.delete(key)) }
+        pause.goOn()
+        try await reading
+        return pause.presence
+    }
+
     @Test func endsOnceItHasGivenOutItsBytes() async throws {
         var limits = BlockstoreLimits()
         limits.readTransactionByteCount = 32 << 10
         try await withStore(limits) { store in
             let keys = try await fill(store, [16 << 10, (16 << 10) - 1, 1, 1])
-            let pause = Pause()
-            async let reading: Void = pause.read(keys, stoppingAt: 0, from: store)
-            await pause.untilStopped()
-            for key in keys { #expect(try await store.delete(key)) }
-            pause.goOn()
-            try await reading
             // One byte was missing before the third, none after it.
-            #expect(pause.presence == [0: true, 1: true, 2: true, 3: false])
+            #expect(try await presence(of: keys, in: store) == [0: true, 1: true, 2: true, 3: false])
         }
     }
 
@@ -81,14 +86,9 @@ import Testing
         try await withStore(limits) { store in
             let keys = try await fill(store, [1, 2, 3, 4, 5, 6, 7])
             #expect(try await store.sizes(of: keys) == [1, 2, 3, 4, 5, 6, 7])
-            let pause = Pause()
-            async let reading: Void = pause.read(keys, stoppingAt: 0, from: store)
-            await pause.untilStopped()
-            for key in keys { #expect(try await store.delete(key)) }
-            pause.goOn()
-            try await reading
-            #expect(pause.presence.filter(\.value).keys.sorted() == [0, 1, 2])
-            #expect(pause.presence.count == 7)
+            let presence = try await presence(of: keys, in: store)
+            #expect(presence.filter(\.value).keys.sorted() == [0, 1, 2])
+            #expect(presence.count == 7)
         }
     }
 
